@@ -1,1 +1,2 @@
-fn main(){}
+//! The kgdbserver command.
+fn main() {}

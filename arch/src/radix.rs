@@ -1,0 +1,106 @@
+use crate::{Fault, Pa, Va, uint};
+
+/// Read access to physical memory, as a page-table walk needs it.
+pub trait ReadPhys {
+    /// Fills `buf` from physical memory, or says why it cannot.
+    fn read_phys(&self, pa: Pa, buf: &mut [u8]) -> Result<(), Fault>;
+}
+
+/// What a page may be used for, beside being read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rights {
+    /// Stores are allowed.
+    pub write: bool,
+    /// Instructions may be fetched.
+    pub execute: bool,
+}
+
+/// One decoded page-table entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    /// Maps nothing.
+    Absent,
+    /// Leads to the table of the next lower level.
+    Table(Pa),
+    /// Maps a page of `1 << shift` bytes that begins at `pa`.
+    Leaf {
+        /// First byte of the page.
+        pa: Pa,
+        /// log2 of the page's size in bytes.
+        shift: u8,
+        /// What the page may be used for.
+        rights: Rights,
+    },
+}
+
+/// Where a virtual address lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mapped {
+    /// The physical address of the byte asked for.
+    pub pa: Pa,
+    /// Bytes from there to the end of its page; at least 1.
+    pub bytes: u64,
+    /// What the page may be used for.
+    pub rights: Rights,
+}
+
+/// Shape of a page-table tree.
+#[derive(Debug, Clone, Copy)]
+pub struct Radix {
+    /// log2 of the smallest page's size.
+    pub page_shift: u8,
+    /// Address bits that index the table of each level, lowest level first.
+    pub index_bits: &'static [u8],
+    /// Bytes of one entry: 4 or 8.
+    pub entry_bytes: u8,
+    /// Whether entries are stored most significant byte first.
+    pub big_endian: bool,
+    /// Tells what an entry of a level (0: lowest) means.
+    pub decode: fn(raw: u64, level: usize) -> Entry,
+}
+
+impl Radix {
+    /// Finds `va` in the tree whose top table lies at `root`.
+    pub fn walk(&self, mem: &dyn ReadPhys, root: Pa, va: Va) -> Result<Mapped, Fault> {
+        let top = self.index_bits.len().saturating_sub(1);
+        let raw = self.entry(mem, root, top, va)?;
+        self.resume(mem, top, raw, va)
+    }
+
+    /// Goes on from an entry of `level` already in hand; a minidump keeps only such entries.
+    pub fn resume(&self, mem: &dyn ReadPhys, level: usize, raw: u64, va: Va) -> Result<Mapped, Fault> {
+        match (self.decode)(raw, level) {
+            Entry::Absent => Err(Fault::NotMapped),
+            Entry::Leaf { pa, shift, rights } => {
+                let offset = va.0 & ((1 << shift) - 1);
+                let pa = pa.checked_add(offset).ok_or(Fault::NotMapped)?;
+                Ok(Mapped { pa, bytes: (1 << shift) - offset, rights })
+            }
+            Entry::Table(table) => {
+                let below = level.checked_sub(1).ok_or(Fault::NotMapped)?;
+                let raw = self.entry(mem, table, below, va)?;
+                self.resume(mem, below, raw, va)
+            }
+        }
+    }
+
+    /// log2 of the bytes of address space that one entry of `level` maps.
+    pub fn shift(&self, level: usize) -> u8 {
+        self.page_shift + self.index_bits.iter().take(level).sum::<u8>()
+    }
+
+    /// The value of an entry whose stored bytes are `bytes` (as many as `entry_bytes` says).
+    pub fn value(&self, bytes: &[u8]) -> u64 {
+        uint(bytes, self.big_endian)
+    }
+
+    fn entry(&self, mem: &dyn ReadPhys, table: Pa, level: usize, va: Va) -> Result<u64, Fault> {
+        let bits = self.index_bits.get(level).copied().unwrap_or(0);
+        let index = va.0 >> self.shift(level) & ((1 << bits) - 1);
+        let at = table.checked_add(index * u64::from(self.entry_bytes)).ok_or(Fault::NotMapped)?;
+        let mut bytes = [0; 8];
+        let bytes = bytes.get_mut(..usize::from(self.entry_bytes)).unwrap_or_default();
+        mem.read_phys(at, bytes)?;
+        Ok(self.value(bytes))
+    }
+}

@@ -1,0 +1,85 @@
+use crate::{Arch, Machine, uint};
+use std::ops::Range;
+
+/// One register as a debugger sees it.
+#[derive(Debug)]
+pub struct Reg {
+    /// Its name in the target description.
+    pub name: &'static str,
+    /// Its width in bytes.
+    pub bytes: u8,
+    /// Its type in the target description.
+    pub gdb_type: &'static str,
+    /// The target description's feature that it belongs to.
+    pub feature: &'static str,
+}
+
+/// Register number `reg` (an index into [`Arch::regs`]) lies at byte `offset` of some saved structure, as wide as the
+/// register is.
+#[derive(Debug, Clone, Copy)]
+pub struct Slot {
+    /// Index into the register table.
+    pub reg: usize,
+    /// Bytes from the start of the structure.
+    pub offset: usize,
+}
+
+/// Register values in the order of the `g` packet and in the target's byte order. A register that was not saved is
+/// unknown, never zero.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Registers {
+    arch: &'static Arch,
+    big_endian: bool,
+    bytes: Vec<Option<u8>>,
+}
+
+impl Registers {
+    /// All registers of a machine, none known.
+    pub fn unknown(machine: Machine) -> Self {
+        let total = machine.arch.regs.iter().map(|reg| usize::from(reg.bytes)).sum();
+        Self { arch: machine.arch, big_endian: machine.big_endian, bytes: vec![None; total] }
+    }
+
+    /// Takes from `saved` what `slots` say is there. A slot past the end of `saved` stays unknown.
+    pub fn load(&mut self, slots: &[Slot], saved: &[u8]) {
+        for slot in slots {
+            let at = self.range(slot.reg);
+            let from = saved.get(slot.offset..slot.offset.saturating_add(at.len()));
+            let (Some(to), Some(from)) = (self.bytes.get_mut(at), from) else { continue };
+            to.iter_mut().zip(from).for_each(|(to, from)| *to = Some(*from));
+        }
+    }
+
+    /// The value of register `reg`; none if it is unknown, wider than 64 bits, or not a register.
+    pub fn get(&self, reg: usize) -> Option<u64> {
+        let bytes = self.raw(reg)?;
+        (bytes.len() <= 8).then(|| uint(&bytes, self.big_endian))
+    }
+
+    /// The bytes of register `reg` in target order; none if it is unknown or not a register.
+    pub fn raw(&self, reg: usize) -> Option<Vec<u8>> {
+        self.arch.regs.get(reg)?;
+        self.bytes.get(self.range(reg))?.iter().copied().collect()
+    }
+
+    /// The program counter, if known.
+    pub fn pc(&self) -> Option<u64> {
+        self.get(self.arch.pc)
+    }
+
+    /// The names and values of all registers that are known and at most 64 bits wide.
+    pub fn known(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.arch.regs.iter().enumerate().filter_map(|(i, reg)| Some((reg.name, self.get(i)?)))
+    }
+
+    /// Every byte, in `g` packet order.
+    pub fn bytes(&self) -> &[Option<u8>] {
+        &self.bytes
+    }
+
+    fn range(&self, reg: usize) -> Range<usize> {
+        let width = |reg: &Reg| usize::from(reg.bytes);
+        let start = self.arch.regs.iter().take(reg).map(width).sum();
+        start..start + self.arch.regs.get(reg).map_or(0, width)
+    }
+}

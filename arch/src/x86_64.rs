@@ -1,0 +1,148 @@
+//! x86-64, which FreeBSD calls amd64.
+
+use crate::bsd::{u32_at, u64_at};
+use crate::{Arch, Bsd, Entry, FramePointer, Minidump, Pa, Pcb, Radix, Reg, Rights, Slot};
+
+/// Core registers. gdb refuses a core feature without the x87 registers, so they are described although no kernel
+/// image holds them.
+const CORE: &str = "org.gnu.gdb.i386.core";
+const SEGMENTS: &str = "org.gnu.gdb.i386.segments";
+
+const fn core(name: &'static str, bytes: u8, gdb_type: &'static str) -> Reg {
+    Reg { name, bytes, gdb_type, feature: CORE }
+}
+
+const fn base(name: &'static str) -> Reg {
+    Reg { name, bytes: 8, gdb_type: "int", feature: SEGMENTS }
+}
+
+const RBX: usize = 1;
+const RBP: usize = 6;
+const RSP: usize = 7;
+const R12: usize = 12;
+const R13: usize = 13;
+const R14: usize = 14;
+const R15: usize = 15;
+const RIP: usize = 16;
+const FS_BASE: usize = 40;
+const GS_BASE: usize = 41;
+
+/// The architecture's table.
+pub static ARCH: Arch = Arch {
+    name: "x86_64",
+    elf_machine: 62,
+    gdb_name: "i386:x86-64",
+    lldb_name: "x86_64",
+    regs: &[
+        core("rax", 8, "int64"),
+        core("rbx", 8, "int64"),
+        core("rcx", 8, "int64"),
+        core("rdx", 8, "int64"),
+        core("rsi", 8, "int64"),
+        core("rdi", 8, "int64"),
+        core("rbp", 8, "data_ptr"),
+        core("rsp", 8, "data_ptr"),
+        core("r8", 8, "int64"),
+        core("r9", 8, "int64"),
+        core("r10", 8, "int64"),
+        core("r11", 8, "int64"),
+        core("r12", 8, "int64"),
+        core("r13", 8, "int64"),
+        core("r14", 8, "int64"),
+        core("r15", 8, "int64"),
+        core("rip", 8, "code_ptr"),
+        core("eflags", 4, "int32"),
+        core("cs", 4, "int32"),
+        core("ss", 4, "int32"),
+        core("ds", 4, "int32"),
+        core("es", 4, "int32"),
+        core("fs", 4, "int32"),
+        core("gs", 4, "int32"),
+        core("st0", 10, "i387_ext"),
+        core("st1", 10, "i387_ext"),
+        core("st2", 10, "i387_ext"),
+        core("st3", 10, "i387_ext"),
+        core("st4", 10, "i387_ext"),
+        core("st5", 10, "i387_ext"),
+        core("st6", 10, "i387_ext"),
+        core("st7", 10, "i387_ext"),
+        core("fctrl", 4, "int"),
+        core("fstat", 4, "int"),
+        core("ftag", 4, "int"),
+        core("fiseg", 4, "int"),
+        core("fioff", 4, "int"),
+        core("foseg", 4, "int"),
+        core("fooff", 4, "int"),
+        core("fop", 4, "int"),
+        base("fs_base"),
+        base("gs_base"),
+    ],
+    pc: RIP,
+    sp: RSP,
+    frames: FramePointer {
+        register: RBP,
+        caller_fp: 0,
+        return_address: 8,
+        cfa: 16,
+        dwarf_fp: 6,
+        dwarf_sp: 7,
+        dwarf_return_address: 16,
+    },
+    freebsd: Some(&FREEBSD),
+};
+
+/// Four-level paging.
+pub const FOUR_LEVEL: Radix =
+    Radix { page_shift: 12, index_bits: &[9; 4], entry_bytes: 8, big_endian: false, decode };
+
+fn decode(raw: u64, level: usize) -> Entry {
+    const PRESENT: u64 = 1;
+    const LARGE: u64 = 1 << 7;
+    let pa = raw & 0x000f_ffff_ffff_f000;
+    let rights = Rights { write: raw & 2 != 0, execute: raw >> 63 == 0 };
+    match (raw & PRESENT, level, raw & LARGE) {
+        (0, ..) => Entry::Absent,
+        (_, 0, _) => Entry::Leaf { pa: Pa(pa), shift: 12, rights },
+        // Bit 12 of a large page's entry is an attribute (PAT), so the frame is masked to the page's size.
+        (_, 1, LARGE) => Entry::Leaf { pa: Pa(pa & !0x1f_ffff), shift: 21, rights },
+        (_, 2, LARGE) => Entry::Leaf { pa: Pa(pa & !0x3fff_ffff), shift: 30, rights },
+        _ => Entry::Table(Pa(pa)),
+    }
+}
+
+static FREEBSD: Bsd = Bsd {
+    minidump: &Minidump {
+        magic: "minidump FreeBSD/amd64",
+        magic_bytes: 24,
+        versions: 1..=3,
+        version: u32_at(24),
+        msgbufsize: u32_at(28),
+        bitmapsize: u32_at(32),
+        pmapsize: u32_at(36),
+        kernbase: u64_at(40),
+        dmapbase: u64_at(48),
+        dmapend: u64_at(56),
+        dumpavailsize: (3, u32_at(64)),
+        entries,
+    },
+    pcb: &[Pcb {
+        since: 0,
+        switched: &[
+            Slot { reg: R15, offset: 0 },
+            Slot { reg: R14, offset: 8 },
+            Slot { reg: R13, offset: 16 },
+            Slot { reg: R12, offset: 24 },
+            Slot { reg: RBP, offset: 32 },
+            Slot { reg: RSP, offset: 40 },
+            Slot { reg: RBX, offset: 48 },
+            Slot { reg: RIP, offset: 56 },
+        ],
+        savectx: &[Slot { reg: FS_BASE, offset: 64 }, Slot { reg: GS_BASE, offset: 72 }],
+    }],
+};
+
+/// Version 1 (FreeBSD 7) kept a flat array of page-table entries; since version 2 (8.0) it is page-directory entries,
+/// and the page tables they lead to are ordinary dumped pages.
+fn entries(version: u32) -> (Radix, usize) {
+    (FOUR_LEVEL, if version == 1 { 0 } else { 1 })
+}

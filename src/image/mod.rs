@@ -1,0 +1,146 @@
+//! Kernel images: what holds bytes of memory.
+//!
+//! A [`Source`] is the bytes of a file; a [`Format`] makes of them an [`Image`], whose [`Memory`] answers "bytes at this
+//! physical address". What the image itself says of virtual addresses stands in [`Image::regions`].
+
+mod minidump;
+mod pages;
+#[allow(unsafe_code)] // maps files, and survives their being cut short
+mod store;
+
+pub use store::Store;
+
+use crate::{Error, Result};
+use kgdbserver_arch::{Fault, Machine, Pa, Region, Va};
+use std::path::Path;
+use std::sync::Arc;
+use std::{fmt, io};
+
+/// The bytes of a file, a device, or a part of one.
+pub trait Source: Send + Sync {
+    /// Where it came from, for messages.
+    fn path(&self) -> &Path;
+
+    /// Bytes in all.
+    fn len(&self) -> u64;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Reads from byte `offset` on; short only at the end.
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
+
+    /// Fills `buf`, or fails.
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        match self.read_at(offset, buf)? {
+            n if n == buf.len() => Ok(()),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
+    /// The bytes of a range. The range must lie in the source, which bounds what is allocated.
+    fn bytes(&self, offset: u64, len: u64) -> io::Result<Vec<u8>> {
+        let inside = offset.checked_add(len).is_some_and(|end| end <= self.len());
+        let len = usize::try_from(len).ok().filter(|_| inside).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let mut bytes = vec![0; len];
+        self.read_exact_at(offset, &mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// A place in an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Addr {
+    /// Physical memory.
+    Phys(Pa),
+    /// Memory that the image stores by virtual address.
+    Virt(Va),
+    /// A byte of the image file itself: what a minidump keeps of the page tables.
+    File(u64),
+}
+
+/// The memory that an image holds.
+pub trait Memory: Send + Sync {
+    /// Reads the longest prefix that the image holds without a break; at least one byte, or the reason why not.
+    fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Fault>;
+
+    /// The byte of the image file where a physical address is stored.
+    fn locate(&self, pa: Pa) -> Result<u64, Fault>;
+
+    /// The physical pages that were dumped, in ascending order.
+    fn pages(&self) -> Box<dyn Iterator<Item = Pa> + '_>;
+
+    /// How many pages were dumped, and how many of these the file lacks. Counts them all: not for the open path.
+    fn census(&self) -> Census;
+}
+
+/// A count of an image's pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Census {
+    /// Pages that were dumped.
+    pub dumped: u64,
+    /// Dumped pages that lie behind the end of the file.
+    pub cut_off: u64,
+}
+
+/// An opened image.
+pub struct Image {
+    /// The format's name.
+    pub format: &'static str,
+    /// The format's version, where it has one.
+    pub version: Option<u32>,
+    /// The machine that was imaged; none where only a kernel file can tell.
+    pub machine: Option<Machine>,
+    /// log2 of the page size in bytes.
+    pub page_shift: u8,
+    /// Bytes of the file.
+    pub size: u64,
+    /// Its memory.
+    pub memory: Arc<dyn Memory>,
+    /// What the image itself says of virtual addresses.
+    pub regions: Vec<Region>,
+    /// The direct map among the regions, for walking all pages.
+    pub direct_map: Option<Region>,
+    /// What is odd about the file, though it can be used.
+    pub warnings: Vec<String>,
+}
+
+impl fmt::Debug for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Image")
+            .field("format", &self.format)
+            .field("regions", &self.regions)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One dump format.
+pub struct Format {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether the source is of this format, at a glance.
+    pub probe: fn(&dyn Source) -> bool,
+    /// Reads the headers.
+    pub open: fn(Arc<dyn Source>) -> Result<Image>,
+}
+
+/// Every format, in the order in which they are tried.
+pub static FORMATS: &[Format] = &[minidump::FORMAT];
+
+/// The format of a source, if one recognises it.
+pub fn recognise(source: &dyn Source) -> Option<&'static Format> {
+    FORMATS.iter().find(|format| (format.probe)(source))
+}
+
+/// Opens an image; reads headers only.
+pub fn open(source: Arc<dyn Source>) -> Result<Image> {
+    let unknown = || Error::UnknownFormat {
+        path: source.path().to_owned(),
+        tried: FORMATS.iter().map(|format| format.name).collect::<Vec<_>>().join(", "),
+    };
+    let format = recognise(&*source).ok_or_else(unknown)?;
+    log::debug!("{}: {}", source.path().display(), format.name);
+    (format.open)(source)
+}

@@ -1,0 +1,147 @@
+//! Virtual memory: regions over an image.
+
+use crate::image::{Addr, Memory};
+use crate::{Error, Result};
+use kgdbserver_arch::{Fault, Machine, Mapped, Pa, ReadPhys, Region, Rights, Va, Via};
+use std::sync::Arc;
+
+/// The kernel's address space.
+pub struct Space {
+    /// The machine that was imaged.
+    pub machine: Machine,
+    regions: Vec<Region>,
+    memory: Arc<dyn Memory>,
+}
+
+/// Where a virtual address lies in an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The place of the byte asked for.
+    pub at: Addr,
+    /// How many bytes from there on are known to lie side by side; at least 1.
+    pub bytes: u64,
+    /// What the page may be used for; none where the image does not say.
+    pub rights: Option<Rights>,
+}
+
+struct Phys<'a>(&'a dyn Memory);
+
+impl ReadPhys for Phys<'_> {
+    fn read_phys(&self, pa: Pa, buf: &mut [u8]) -> Result<(), Fault> {
+        match self.0.read(Addr::Phys(pa), buf)? {
+            n if n == buf.len() => Ok(()),
+            _ => Err(Fault::NotInImage(pa)),
+        }
+    }
+}
+
+impl Space {
+    /// A space of regions; where two overlap, the first one counts.
+    pub fn new(machine: Machine, regions: Vec<Region>, memory: Arc<dyn Memory>) -> Self {
+        Self { machine, regions, memory }
+    }
+
+    /// The regions, in the order in which they are tried.
+    pub fn regions(&self) -> &[Region] {
+        &self.regions
+    }
+
+    /// The physical or stored memory behind it.
+    pub fn memory(&self) -> &dyn Memory {
+        &*self.memory
+    }
+
+    /// Finds the place of a virtual address.
+    pub fn translate(&self, va: Va) -> Result<Place, Fault> {
+        let region = self.regions.iter().find(|region| region.contains(va)).ok_or(Fault::NoRegion)?;
+        let offset = va.0 - region.first.0;
+        let left = (region.last.0 - va.0).saturating_add(1);
+        let place = |mapped: Mapped| Place {
+            at: Addr::Phys(mapped.pa),
+            bytes: mapped.bytes.min(left),
+            rights: Some(mapped.rights),
+        };
+        match &region.via {
+            Via::Linear(pa) => {
+                let pa = pa.checked_add(offset).ok_or(Fault::NotMapped)?;
+                Ok(Place { at: Addr::Phys(pa), bytes: left, rights: None })
+            }
+            Via::Stored => Ok(Place { at: Addr::Virt(va), bytes: left, rights: None }),
+            Via::Tables { form, root } => form.walk(&Phys(&*self.memory), *root, va).map(place),
+            Via::Entries { form, level, at } => {
+                let at = at.start + (offset >> form.shift(*level)) * u64::from(form.entry_bytes);
+                let mut bytes = [0; 8];
+                let bytes = bytes.get_mut(..usize::from(form.entry_bytes)).unwrap_or_default();
+                if self.memory.read(Addr::File(at), bytes)? < bytes.len() {
+                    return Err(Fault::NotMapped);
+                }
+                form.resume(&Phys(&*self.memory), *level, form.value(bytes), va).map(place)
+            }
+        }
+    }
+
+    /// Reads the longest prefix that can be read; fails if that is not even one byte.
+    pub fn read(&self, va: Va, buf: &mut [u8]) -> Result<usize> {
+        match self.read_prefix(va, buf) {
+            (0, Some(why)) => Err(Error::Fault { va, why }),
+            (done, _) => Ok(done),
+        }
+    }
+
+    /// Fills `buf`, or fails at the first byte that cannot be read.
+    pub fn read_exact(&self, va: Va, buf: &mut [u8]) -> Result<()> {
+        match self.read_prefix(va, buf) {
+            (_, None) => Ok(()),
+            (done, Some(why)) => Err(Error::Fault { va: Va(va.0.wrapping_add(done as u64)), why }),
+        }
+    }
+
+    /// How many bytes could be read, and what stopped the read if that is not all.
+    pub fn read_prefix(&self, va: Va, buf: &mut [u8]) -> (usize, Option<Fault>) {
+        let mut done = 0;
+        while done < buf.len() {
+            let step = va.checked_add(done as u64).ok_or(Fault::NoRegion);
+            match step.and_then(|va| self.read_once(va, buf.get_mut(done..).unwrap_or_default())) {
+                Ok(got) => done += got,
+                Err(why) => return (done, Some(why)),
+            }
+        }
+        (done, None)
+    }
+
+    fn read_once(&self, va: Va, buf: &mut [u8]) -> Result<usize, Fault> {
+        let place = self.translate(va)?;
+        let wanted = buf.len().min(usize::try_from(place.bytes).unwrap_or(usize::MAX));
+        self.memory.read(place.at, buf.get_mut(..wanted).unwrap_or_default())
+    }
+
+    /// An unsigned integer of `bytes` (at most 8) bytes, in the machine's byte order.
+    pub fn uint(&self, va: Va, bytes: usize) -> Result<u64> {
+        let mut buf = [0; 8];
+        let buf =
+            buf.get_mut(..bytes).ok_or_else(|| Error::Unsupported(format!("an integer of {bytes} bytes")))?;
+        self.read_exact(va, buf)?;
+        Ok(self.machine.uint(buf))
+    }
+
+    /// A 32-bit `int`.
+    pub fn int(&self, va: Va) -> Result<i32> {
+        let mut buf = [0; 4];
+        self.read_exact(va, &mut buf)?;
+        Ok(if self.machine.big_endian { i32::from_be_bytes(buf) } else { i32::from_le_bytes(buf) })
+    }
+
+    /// A pointer.
+    pub fn pointer(&self, va: Va) -> Result<Va> {
+        self.uint(va, self.machine.ptr_bytes.into()).map(Va)
+    }
+
+    /// The bytes of a NUL-terminated string, without the NUL; at most `limit` bytes, so an unterminated one ends there.
+    pub fn string(&self, va: Va, limit: usize) -> Result<Vec<u8>> {
+        let mut text = vec![0; limit];
+        let got = self.read(va, &mut text)?;
+        let end = text.iter().take(got).position(|byte| *byte == 0).unwrap_or(got);
+        text.truncate(end);
+        Ok(text)
+    }
+}

@@ -1,0 +1,344 @@
+//! A kernel file: ELF, read with goblin in pieces, so that a file of 500 MB costs its headers.
+
+use super::{Kind, Symbol};
+use crate::image::Source;
+use crate::{Error, Result};
+use goblin::container::Ctx;
+use goblin::elf::header::{EI_OSABI, ET_DYN, ET_EXEC, Header, SELFMAG};
+use goblin::elf::section_header::{SHF_ALLOC, SHF_EXECINSTR, SHN_ABS, SHN_UNDEF, SHT_NOBITS, SHT_SYMTAB};
+use goblin::elf::sym::{STB_LOCAL, STT_FILE, STT_FUNC, STT_SECTION};
+use goblin::elf::{SectionHeader, Sym, Symtab};
+use kgdbserver_arch::{Machine, Va};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// Symbols read at a time when the whole table is gone through.
+const CHUNK: u64 = 4096;
+/// No name is longer: C++ and Rust names of a few KiB exist.
+const NAME_LIMIT: usize = 4096;
+/// Names looked up one at a time before an index pays.
+const SCANS: usize = 4;
+
+/// An ELF kernel: its sections and its symbols.
+pub struct KernelFile {
+    source: Arc<dyn Source>,
+    header: Header,
+    ctx: Ctx,
+    sections: Vec<Section>,
+    symtab: Option<Table>,
+    index: OnceLock<Index>,
+    scans: AtomicUsize,
+}
+
+/// A section of a kernel file.
+#[derive(Debug, Clone)]
+pub struct Section {
+    /// Its name; empty if the file names none.
+    pub name: String,
+    /// goblin's view of the header.
+    pub header: SectionHeader,
+}
+
+/// Where the symbol table and its names lie in the file: offsets and sizes in bytes.
+struct Table {
+    at: u64,
+    count: u64,
+    entry: u64,
+    names: (u64, u64),
+}
+
+/// The symbols by hash of the name, and by address; the values are indices into the table.
+struct Index {
+    by_name: Vec<(u32, u32)>,
+    by_address: Vec<(u64, u32)>,
+}
+
+/// Whether the source is an ELF file that can be a kernel: an executable or, where kernels are relocatable, ET_DYN.
+pub fn is_kernel(source: &dyn Source) -> bool {
+    parse_header(source).is_ok_and(|header| matches!(header.e_type, ET_EXEC | ET_DYN))
+}
+
+fn parse_header(source: &dyn Source) -> Result<Header> {
+    let mut bytes = [0; 64];
+    let got = source.read_at(0, &mut bytes).map_err(Error::io(source.path()))?;
+    let bytes = bytes.get(..got).unwrap_or_default();
+    if bytes.get(..SELFMAG) != Some(b"\x7fELF") {
+        return Err(Error::Usage(format!("{}: kernel is not an ELF file", source.path().display())));
+    }
+    goblin::elf::Elf::parse_header(bytes).map_err(|error| corrupt(0, error.to_string()))
+}
+
+impl KernelFile {
+    /// Reads the headers.
+    ///
+    /// # Errors
+    /// Not an ELF file, not an executable, or tables that do not lie in the file.
+    pub fn open(source: Arc<dyn Source>) -> Result<Self> {
+        let header = parse_header(&*source)?;
+        let bad = |error: goblin::error::Error| corrupt(0, error.to_string());
+        let ctx = Ctx::new(header.container().map_err(bad)?, header.endianness().map_err(bad)?);
+        if !matches!(header.e_type, ET_EXEC | ET_DYN) {
+            let path = source.path().display();
+            return Err(Error::Unsupported(format!(
+                "{path}: an ELF file of type {}, not a kernel",
+                header.e_type
+            )));
+        }
+        let sections = read_sections(&*source, &header, ctx)?;
+        let symtab = find_symtab(&*source, &sections, ctx)?;
+        Ok(Self { source, header, ctx, sections, symtab, index: OnceLock::new(), scans: AtomicUsize::new(0) })
+    }
+
+    /// The file.
+    pub fn source(&self) -> &Arc<dyn Source> {
+        &self.source
+    }
+
+    /// The machine it was built for; none if this build does not know it.
+    pub fn machine(&self) -> Option<Machine> {
+        let arch = kgdbserver_arch::ALL.iter().find(|arch| arch.elf_machine == self.header.e_machine)?;
+        let ptr_bytes = if self.ctx.is_big() { 8 } else { 4 };
+        Some(Machine { arch, big_endian: !self.ctx.is_little_endian(), ptr_bytes })
+    }
+
+    /// The machine's name, or ELF's number for it, for messages.
+    pub fn machine_name(&self) -> String {
+        self.machine()
+            .map_or_else(|| format!("ELF machine {}", self.header.e_machine), |m| m.arch.name.into())
+    }
+
+    /// The brand in the ELF header: 0 none, 3 Linux, 9 FreeBSD.
+    pub fn os_abi(&self) -> u8 {
+        self.header.e_ident.get(EI_OSABI).copied().unwrap_or(0)
+    }
+
+    /// The sections, in file order.
+    pub fn sections(&self) -> &[Section] {
+        &self.sections
+    }
+
+    /// The bytes of a section by name; none if there is no such section or the file has no bytes of it.
+    pub fn section(&self, name: &str) -> Option<Vec<u8>> {
+        let section = self.sections.iter().find(|section| section.name == name && !section.is_nobits())?;
+        self.source.bytes(section.header.sh_offset, section.header.sh_size).ok()
+    }
+
+    /// The bytes that the file gives for a range of link-time addresses; none if any of them is not in the file.
+    pub fn contents(&self, va: Va, len: u64) -> Option<Vec<u8>> {
+        let holds = |section: &&Section| {
+            let end = va.0.checked_sub(section.header.sh_addr).and_then(|offset| offset.checked_add(len));
+            section.is_alloc() && !section.is_nobits() && end.is_some_and(|end| end <= section.header.sh_size)
+        };
+        let header = &self.sections.iter().find(holds)?.header;
+        self.source.bytes(header.sh_offset.checked_add(va.0 - header.sh_addr)?, len).ok()
+    }
+
+    /// The symbol of exactly this name; one with global binding comes first.
+    pub fn by_name(&self, name: &str) -> Option<Symbol> {
+        let candidates = match self.index.get() {
+            None if self.scans.fetch_add(1, Ordering::Relaxed) < SCANS => self.scan(name),
+            _ => self.index().named(hash(name.as_bytes())),
+        };
+        let symbols = candidates.into_iter().filter_map(|index| self.symbol(index.into()));
+        symbols.filter(|symbol| symbol.name == name).max_by_key(|symbol| symbol.global)
+    }
+
+    /// The symbol that `va` lies in, or else the nearest one below it in the same section.
+    pub fn by_address(&self, va: Va) -> Option<Symbol> {
+        let index = self.index();
+        let end = index.by_address.partition_point(|(address, _)| *address <= va.0);
+        let (address, _) = *index.by_address.get(end.checked_sub(1)?)?;
+        let first = index.by_address.partition_point(|(other, _)| *other < address);
+        let names =
+            index.by_address.get(first..end)?.iter().filter_map(|(_, index)| self.symbol((*index).into()));
+        let best = names.max_by_key(|symbol| (symbol.size != 0, symbol.global))?;
+        let section = |va: u64| self.sections.iter().position(|section| section.covers(va));
+        let inside = va.0 - address < best.size.max(1);
+        (inside || section(va.0).is_some_and(|found| section(address) == Some(found))).then_some(best)
+    }
+
+    /// Every named symbol, in the table's order.
+    pub fn symbols(&self) -> impl Iterator<Item = Symbol> + '_ {
+        let count = self.symtab.as_ref().map_or(0, |table| table.count);
+        (0..count).filter_map(|index| self.symbol(index))
+    }
+
+    /// Symbols that have this name, found without an index: first the name's places among the names, then the symbols
+    /// that point there.
+    fn scan(&self, name: &str) -> Vec<u32> {
+        let Some(table) = &self.symtab else { return Vec::new() };
+        let Ok(names) = self.source.bytes(table.names.0, table.names.1) else { return Vec::new() };
+        let wanted: Vec<u8> = name.bytes().chain([0]).collect();
+        let places: Vec<usize> = memchr::memmem::find_iter(&names, &wanted).collect();
+        let mut found = Vec::new();
+        self.each(|index, sym| {
+            if places.contains(&sym.st_name) {
+                found.push(index);
+            }
+        });
+        found
+    }
+
+    fn index(&self) -> &Index {
+        self.index.get_or_init(|| self.build_index())
+    }
+
+    fn build_index(&self) -> Index {
+        let mut index = Index { by_name: Vec::new(), by_address: Vec::new() };
+        let (at, len) = self.symtab.as_ref().map_or((0, 0), |table| table.names);
+        let names = self.source.bytes(at, len).unwrap_or_default();
+        self.each(|number, sym| {
+            let name = names.get(sym.st_name..).unwrap_or_default();
+            let name = name.get(..memchr::memchr(0, name).unwrap_or(0)).unwrap_or_default();
+            if name.is_empty() || !is_named_thing(&sym) {
+                return;
+            }
+            index.by_name.push((hash(name), number));
+            if sym.st_shndx != SHN_ABS as usize {
+                index.by_address.push((sym.st_value, number));
+            }
+        });
+        index.by_name.sort_unstable();
+        index.by_address.sort_unstable();
+        index
+    }
+
+    /// Calls `f` with every entry of the symbol table, as far as the file has it.
+    fn each(&self, mut f: impl FnMut(u32, Sym)) {
+        let Some(table) = &self.symtab else { return };
+        for first in (0..table.count).step_by(CHUNK as usize) {
+            let count = CHUNK.min(table.count - first);
+            let Ok(bytes) = self.source.bytes(table.at + first * table.entry, count * table.entry) else {
+                return;
+            };
+            let Ok(chunk) = Symtab::parse(&bytes, 0, count as usize, self.ctx) else { return };
+            (first..)
+                .zip(chunk.iter())
+                .for_each(|(index, sym)| f(u32::try_from(index).unwrap_or(u32::MAX), sym));
+        }
+    }
+
+    fn symbol(&self, index: u64) -> Option<Symbol> {
+        let table = self.symtab.as_ref().filter(|table| index < table.count)?;
+        let bytes = self.source.bytes(table.at + index * table.entry, table.entry).ok()?;
+        let sym = Symtab::parse(&bytes, 0, 1, self.ctx).ok()?.get(0).filter(is_named_thing)?;
+        Some(Symbol {
+            name: string_at(&*self.source, table.names, sym.st_name).filter(|name| !name.is_empty())?,
+            va: Va(sym.st_value),
+            size: sym.st_size,
+            kind: self.kind(&sym),
+            function: sym.st_type() == STT_FUNC,
+            global: sym.st_bind() != STB_LOCAL,
+        })
+    }
+
+    fn kind(&self, sym: &Sym) -> Kind {
+        match self.sections.get(sym.st_shndx) {
+            _ if sym.st_shndx == SHN_ABS as usize => Kind::Absolute,
+            Some(section) if section.header.sh_flags & u64::from(SHF_EXECINSTR) != 0 => Kind::Text,
+            Some(section) if section.is_nobits() => Kind::Bss,
+            _ => Kind::Data,
+        }
+    }
+}
+
+impl Section {
+    /// Whether it occupies memory at run time.
+    pub fn is_alloc(&self) -> bool {
+        self.header.sh_flags & u64::from(SHF_ALLOC) != 0
+    }
+
+    /// Whether the file holds no bytes of it.
+    pub fn is_nobits(&self) -> bool {
+        self.header.sh_type == SHT_NOBITS
+    }
+
+    fn covers(&self, va: u64) -> bool {
+        self.is_alloc()
+            && va.checked_sub(self.header.sh_addr).is_some_and(|offset| offset < self.header.sh_size)
+    }
+}
+
+impl Index {
+    fn named(&self, hash: u32) -> Vec<u32> {
+        let first = self.by_name.partition_point(|(other, _)| *other < hash);
+        let same = self.by_name.iter().skip(first).take_while(|(other, _)| *other == hash);
+        same.map(|(_, index)| *index).collect()
+    }
+}
+
+/// Whether the symbol is defined, and stands for more than a file or a section.
+fn is_named_thing(sym: &Sym) -> bool {
+    sym.st_shndx != SHN_UNDEF as usize && !matches!(sym.st_type(), STT_FILE | STT_SECTION)
+}
+
+fn read_sections(source: &dyn Source, header: &Header, ctx: Ctx) -> Result<Vec<Section>> {
+    if header.e_shoff == 0 {
+        return Ok(Vec::new());
+    }
+    let entry = SectionHeader::size(ctx) as u64;
+    if u64::from(header.e_shentsize) != entry {
+        return Err(corrupt(0, format!("section headers of {} bytes", header.e_shentsize)));
+    }
+    let outside = |_| corrupt(header.e_shoff, "the section headers do not lie in the file");
+    let bad = |error: goblin::error::Error| corrupt(header.e_shoff, error.to_string());
+    let first = source.bytes(header.e_shoff, entry).map_err(outside)?;
+    let first = SectionHeader::parse_from(&first, 0, 1, ctx).map_err(bad)?;
+    // A count that does not fit 16 bits stands in the first, empty section, and so does the names' index.
+    let (sh_size, sh_link) = first.first().map_or((0, 0), |first| (first.sh_size, first.sh_link));
+    let count = if header.e_shnum == 0 { sh_size } else { header.e_shnum.into() };
+    let names = if header.e_shstrndx == 0xffff { sh_link as usize } else { header.e_shstrndx.into() };
+    let len = count.checked_mul(entry).ok_or_else(|| corrupt(header.e_shoff, "too many section headers"))?;
+    let bytes = source.bytes(header.e_shoff, len).map_err(outside)?;
+    let parsed = match usize::try_from(count) {
+        Ok(count @ 1..) => SectionHeader::parse_from(&bytes, 0, count, ctx).map_err(bad)?,
+        _ => Vec::new(),
+    };
+    let names = parsed.get(names).map(|names| (names.sh_offset, names.sh_size));
+    let name = |at: usize| names.and_then(|names| string_at(source, names, at)).unwrap_or_default();
+    Ok(parsed.into_iter().map(|header| Section { name: name(header.sh_name), header }).collect())
+}
+
+fn find_symtab(source: &dyn Source, sections: &[Section], ctx: Ctx) -> Result<Option<Table>> {
+    let Some(symtab) = sections.iter().map(|s| &s.header).find(|header| header.sh_type == SHT_SYMTAB) else {
+        return Ok(None);
+    };
+    let entry = Sym::size(ctx.container) as u64;
+    if symtab.sh_entsize != entry {
+        return Err(corrupt(symtab.sh_offset, format!("symbols of {} bytes", symtab.sh_entsize)));
+    }
+    let names = sections.get(symtab.sh_link as usize).map(|s| &s.header);
+    let names = names.ok_or_else(|| corrupt(symtab.sh_offset, "the symbol table has no names"))?;
+    let inside = |header: &SectionHeader| {
+        header.sh_offset.checked_add(header.sh_size).is_some_and(|end| end <= source.len())
+    };
+    if !inside(symtab) || !inside(names) {
+        return Err(corrupt(symtab.sh_offset, "the symbol table does not lie in the file"));
+    }
+    let count = (symtab.sh_size / entry).min(u32::MAX.into());
+    Ok(Some(Table { at: symtab.sh_offset, count, entry, names: (names.sh_offset, names.sh_size) }))
+}
+
+/// A NUL-terminated string of a string table.
+fn string_at(source: &dyn Source, table: (u64, u64), at: usize) -> Option<String> {
+    let left = usize::try_from(table.1.checked_sub(at as u64)?).ok()?;
+    let mut text = Vec::new();
+    for limit in [64, NAME_LIMIT] {
+        text.resize(left.min(limit), 0);
+        let got = source.read_at(table.0.checked_add(at as u64)?, &mut text).ok()?;
+        if let Some(end) = memchr::memchr(0, text.get(..got)?) {
+            text.truncate(end);
+            return Some(String::from_utf8_lossy(&text).into_owned());
+        }
+    }
+    None
+}
+
+/// FNV-1a: the names are short, and equal hashes cost no more than a comparison.
+fn hash(name: &[u8]) -> u32 {
+    name.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}
+
+fn corrupt(offset: u64, what: impl Into<String>) -> Error {
+    Error::Corrupt { format: "ELF kernel file", offset, what: what.into() }
+}
