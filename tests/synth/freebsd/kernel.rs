@@ -1,0 +1,203 @@
+//! The kernel file: its text, its variables, its symbols.
+
+use super::super::elf::{
+    Contents, Elf, SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHT_PROGBITS, STT_FUNC, STT_NOTYPE, STT_OBJECT,
+    Section, Symbol,
+};
+use super::memory::Memory;
+use super::text::{self, TEXT};
+use super::{StopPcbs, System};
+use std::collections::BTreeMap;
+
+const KERNLOAD_BASE: u64 = 0xffff_ffff_8000_0000;
+/// Where the variables are linked.
+pub(super) const DATA: u64 = 0xffff_ffff_8040_0000;
+const BSS: u64 = 0xffff_ffff_8041_0000;
+const BUILD_ID: u64 = 0xffff_ffff_803f_f000;
+
+const MAXCPU: u64 = 256;
+const MAXUSER_ADDRESS: u64 = 0x8000_0000_0000;
+const MSGBUF_MAGIC: u32 = 0x06_3062;
+
+/// The variables of one section.
+struct Variables {
+    section: &'static str,
+    base: u64,
+    /// As the file gives them; for the bss only their number counts.
+    bytes: Vec<u8>,
+    symbols: Vec<Symbol>,
+}
+
+pub(super) struct Kernel {
+    code: Vec<u8>,
+    data: Variables,
+    bss: Variables,
+}
+
+impl Variables {
+    fn at(section: &'static str, base: u64) -> Self {
+        Self { section, base, bytes: Vec::new(), symbols: Vec::new() }
+    }
+
+    fn define(&mut self, name: &str, value: &[u8]) {
+        self.bytes.resize(self.bytes.len().next_multiple_of(16), 0);
+        self.symbols.push(Symbol {
+            name: name.into(),
+            address: self.base + self.bytes.len() as u64,
+            size: value.len() as u64,
+            kind: STT_OBJECT,
+            section: Some(self.section.into()),
+        });
+        self.bytes.extend(value);
+    }
+
+    fn int(&mut self, name: &str, value: u32) {
+        self.define(name, &value.to_le_bytes());
+    }
+
+    fn reserve(&mut self, name: &str, size: u64) {
+        self.define(name, &vec![0; size as usize]);
+    }
+
+    fn string(&mut self, name: &str, text: &str) {
+        self.define(name, format!("{text}\0").as_bytes());
+    }
+}
+
+impl Kernel {
+    pub(super) fn of(system: &System) -> Self {
+        let mut kernel =
+            Self { code: text::code(), data: Variables::at(".data", DATA), bss: Variables::at(".bss", BSS) };
+        kernel.define_constants(system);
+        kernel.define_state(system);
+        assert!(DATA + (kernel.data.bytes.len() as u64) < BSS, "the data run into the bss");
+        kernel
+    }
+
+    /// What the file itself tells.
+    fn define_constants(&mut self, system: &System) {
+        let o = &system.offsets;
+        for (name, value) in [
+            ("proc_off_p_pid", o.p_pid),
+            ("proc_off_p_comm", o.p_comm),
+            ("proc_off_p_list", o.p_list),
+            ("proc_off_p_hash", o.p_hash),
+            ("proc_off_p_threads", o.p_threads),
+            ("thread_off_td_tid", o.td_tid),
+            ("thread_off_td_name", o.td_name),
+            ("thread_off_td_oncpu", o.td_oncpu),
+            ("thread_off_td_pcb", o.td_pcb),
+            ("thread_off_td_plist", o.td_plist),
+            ("pcb_size", o.pcb_size),
+            ("osreldate", system.osreldate),
+            ("nprocs", 1),
+        ] {
+            self.data.int(name, value);
+        }
+        self.data.define("vm_maxuser_address", &MAXUSER_ADDRESS.to_le_bytes());
+        self.data.string("ostype", "FreeBSD");
+        self.data.string("osrelease", system.version.split(' ').nth(1).unwrap_or_default());
+        self.data.string("version", &system.version);
+    }
+
+    /// What only the running kernel knows.
+    fn define_state(&mut self, system: &System) {
+        let pcb = u64::from(system.offsets.pcb_size);
+        for name in ["hz", "mp_maxid", "mp_ncpus", "dumptid"] {
+            self.bss.reserve(name, 4);
+        }
+        for name in ["allproc", "panicstr", "msgbufp"] {
+            self.bss.reserve(name, 8);
+        }
+        self.bss.reserve("stopped_cpus", MAXCPU / 8);
+        self.bss.reserve("dumppcb", pcb);
+        let array = system.stoppcbs == StopPcbs::Array;
+        self.bss.reserve("stoppcbs", if array { MAXCPU * pcb } else { 8 });
+    }
+
+    /// The address of a variable.
+    pub(super) fn variable(&self, name: &str) -> u64 {
+        let mut symbols = self.data.symbols.iter().chain(&self.bss.symbols);
+        symbols.find(|symbol| symbol.name == name).unwrap_or_else(|| panic!("no variable {name}")).address
+    }
+
+    pub(super) fn addresses(&self) -> BTreeMap<String, u64> {
+        self.symbols().into_iter().map(|symbol| (symbol.name, symbol.address)).collect()
+    }
+
+    /// Gives the variables their values at the moment of the dump.
+    pub(super) fn set_variables(&self, system: &System, memory: &mut Memory) {
+        for (name, value) in [
+            ("hz", 100),
+            ("mp_maxid", system.cpus - 1),
+            ("mp_ncpus", system.cpus),
+            ("dumptid", system.crashed.unwrap_or(0)),
+            ("nprocs", system.processes.len() as u32),
+        ] {
+            memory.int(self.variable(name), value);
+        }
+        self.set_stopped_cpus(system, memory);
+        if let Some(text) = &system.panic {
+            let address = memory.alloc(text.len() as u64 + 1);
+            memory.write(address, format!("{text}\0").as_bytes());
+            memory.word(self.variable("panicstr"), address);
+        }
+        self.set_message_buffer(system, memory);
+    }
+
+    /// A set of CPUs is an array of longs.
+    fn set_stopped_cpus(&self, system: &System, memory: &mut Memory) {
+        let mut set = [0_u64; MAXCPU as usize / 64];
+        for cpu in &system.stopped_cpus {
+            set[*cpu as usize / 64] |= 1 << (cpu % 64);
+        }
+        for (place, word) in (self.variable("stopped_cpus")..).step_by(8).zip(set) {
+            memory.word(place, word);
+        }
+    }
+
+    /// The text as a ring that has not wrapped yet, and the structure that describes it.
+    fn set_message_buffer(&self, system: &System, memory: &mut Memory) {
+        let ring = memory.messages(&system.message_buffer);
+        let size = (ring.end - ring.start) as u32;
+        let header = memory.alloc(64);
+        memory.word(header, ring.start);
+        for (offset, value) in [
+            (8, MSGBUF_MAGIC),
+            (12, size),
+            (16, system.message_buffer.len() as u32),
+            (20, 0),
+            (28, size * 16),
+        ] {
+            memory.int(header + offset, value);
+        }
+        memory.word(self.variable("msgbufp"), header);
+    }
+
+    pub(super) fn elf(&self, system: &System) -> Elf {
+        let mut elf = Elf { os_abi: system.os_abi, entry: TEXT, symbols: self.symbols(), ..Elf::amd64() };
+        let bss = Contents::Zeros(self.bss.bytes.len() as u64);
+        for (name, flags, address, contents) in [
+            (".text", SHF_ALLOC | SHF_EXECINSTR, TEXT, Contents::Bytes(self.code.clone())),
+            (".data", SHF_ALLOC | SHF_WRITE, DATA, Contents::Bytes(self.data.bytes.clone())),
+            (".bss", SHF_ALLOC | SHF_WRITE, BSS, bss),
+        ] {
+            elf.sections.push(Section { name: name.into(), kind: SHT_PROGBITS, flags, address, contents });
+        }
+        elf.with_build_id(BUILD_ID, b"a synthetic kernel..")
+    }
+
+    fn symbols(&self) -> Vec<Symbol> {
+        let function = |(name, address, size)| symbol(name, address, size, STT_FUNC, Some(".text"));
+        let mut symbols = vec![symbol("kernbase", KERNLOAD_BASE, 0, STT_NOTYPE, None)];
+        symbols.extend(text::functions().map(function));
+        symbols.push(symbol("etext", TEXT + self.code.len() as u64, 0, STT_NOTYPE, Some(".text")));
+        symbols.extend(self.data.symbols.iter().chain(&self.bss.symbols).cloned());
+        symbols.push(symbol("_end", BSS + self.bss.bytes.len() as u64, 0, STT_NOTYPE, Some(".bss")));
+        symbols
+    }
+}
+
+fn symbol(name: &str, address: u64, size: u64, kind: u8, section: Option<&str>) -> Symbol {
+    Symbol { name: name.into(), address, size, kind, section: section.map(Into::into) }
+}

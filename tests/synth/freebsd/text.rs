@@ -1,0 +1,87 @@
+//! The kernel's text: functions that look like functions, and do nothing.
+
+/// Where the text is linked.
+pub const TEXT: u64 = 0xffff_ffff_8020_0000;
+
+const PUSH_RBP_MOV_RSP_RBP: [u8; 4] = [0x55, 0x48, 0x89, 0xe5];
+const NOP: u8 = 0x90;
+const RET: u8 = 0xc3;
+
+/// Names and sizes, in the order of their addresses. The entry point comes first.
+pub const FUNCTIONS: &[(&str, u64)] = &[
+    ("btext", 0x10),
+    ("_sleep", 0x1f0),
+    ("acpi_cpu_idle", 0x2c0),
+    ("amd64_syscall", 0x140),
+    ("cpu_idle", 0xa0),
+    ("cpu_idle_acpi", 0x50),
+    ("cpustop_handler", 0xc0),
+    ("cv_wait_sig", 0x130),
+    ("fast_syscall_common", 0x100),
+    ("fork_exit", 0x90),
+    ("fork_trampoline", 0x20),
+    ("ipi_nmi_handler", 0x60),
+    ("ithread_loop", 0x260),
+    ("kdb_enter", 0x60),
+    ("kdb_sysctl_panic", 0x50),
+    ("kern_poll", 0x90),
+    ("kern_select", 0x700),
+    ("kern_wait6", 0x4f0),
+    ("mi_switch", 0x180),
+    ("nmi_calltrap", 0x20),
+    ("panic", 0x50),
+    ("sched_idletd", 0x3e0),
+    ("sched_switch", 0x750),
+    ("seltdwait", 0x110),
+    ("sleepq_catch_signals", 0x280),
+    ("sleepq_timedwait", 0x50),
+    ("sleepq_wait", 0x40),
+    ("sleepq_wait_sig", 0x40),
+    ("swapper", 0x130),
+    ("sys___sysctl", 0xa0),
+    ("sys_ioctl", 0x120),
+    ("sys_read", 0x80),
+    ("sys_select", 0x80),
+    ("sys_wait4", 0x80),
+    ("sysctl_root", 0x210),
+    ("sysctl_root_handler_locked", 0xa0),
+    ("trap", 0x720),
+    ("tty_wait", 0xe0),
+    ("ttydisc_read", 0x3a0),
+    ("uma_reclaim_worker", 0xc0),
+    ("userland_sysctl", 0x150),
+    ("vm_pageout", 0x230),
+    ("vm_pageout_laundry_worker", 0x320),
+    ("vm_pageout_worker", 0x1c0),
+    ("vpanic", 0x120),
+];
+
+/// The bytes of all functions.
+pub(super) fn code() -> Vec<u8> {
+    FUNCTIONS.iter().flat_map(|(_, size)| function(*size as usize)).collect()
+}
+
+fn function(size: usize) -> Vec<u8> {
+    let mut code = PUSH_RBP_MOV_RSP_RBP.to_vec();
+    code.resize(size - 1, NOP);
+    code.push(RET);
+    code
+}
+
+/// Name, address and size of each function.
+pub(super) fn functions() -> impl Iterator<Item = (&'static str, u64, u64)> {
+    FUNCTIONS.iter().scan(TEXT, |next, (name, size)| {
+        let address = *next;
+        *next += size;
+        Some((*name, address, *size))
+    })
+}
+
+/// The address of an instruction behind a function's prologue.
+pub(super) fn address((name, offset): (&str, u64)) -> u64 {
+    let (_, start, size) =
+        functions().find(|(known, ..)| *known == name).unwrap_or_else(|| panic!("no function {name}"));
+    let body = PUSH_RBP_MOV_RSP_RBP.len() as u64..size;
+    assert!(body.contains(&offset), "{name}+{offset:#x} is not in the function's body");
+    start + offset
+}

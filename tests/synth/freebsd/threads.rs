@@ -1,0 +1,197 @@
+//! Processes, threads, saved registers and stacks.
+
+use super::kernel::Kernel;
+use super::memory::Memory;
+use super::{ListEnd, Process, StopPcbs, System, Thread, ThreadFacts, text};
+
+const NAME_BYTES: usize = 20;
+const NOCPU: u32 = u32::MAX;
+
+/// What a pcb holds, as gdb's name and offset.
+const PCB: [(&str, u64); 10] = [
+    ("r15", 0),
+    ("r14", 8),
+    ("r13", 16),
+    ("r12", 24),
+    ("rbp", 32),
+    ("rsp", 40),
+    ("rbx", 48),
+    ("rip", 56),
+    ("fs_base", 64),
+    ("gs_base", 72),
+];
+
+type Registers = Vec<(&'static str, u64)>;
+
+/// Writes them all; returns the pids and the threads as the kernel's lists have them.
+pub(super) fn write(system: &System, kernel: &Kernel, memory: &mut Memory) -> (Vec<u32>, Vec<ThreadFacts>) {
+    let stoppcbs = stoppcbs(system, kernel, memory);
+    Writer { system, kernel, memory, stoppcbs }.processes()
+}
+
+/// Where the stopped CPUs' pcbs stand.
+fn stoppcbs(system: &System, kernel: &Kernel, memory: &mut Memory) -> u64 {
+    let symbol = kernel.variable("stoppcbs");
+    if system.stoppcbs == StopPcbs::Array {
+        return symbol;
+    }
+    let array = memory.alloc(u64::from(system.cpus * system.offsets.pcb_size));
+    memory.word(symbol, array);
+    array
+}
+
+struct Writer<'a> {
+    system: &'a System,
+    kernel: &'a Kernel,
+    memory: &'a mut Memory,
+    stoppcbs: u64,
+}
+
+/// A list of the kernel: the pointer to its first node, and where the nodes have their links.
+struct List {
+    head: u64,
+    link: u64,
+    end: ListEnd,
+}
+
+impl Writer<'_> {
+    fn processes(mut self) -> (Vec<u32>, Vec<ThreadFacts>) {
+        let o = &self.system.offsets;
+        let processes: Vec<&Process> = self.system.processes.iter().rev().collect();
+        let nodes = self.allocate(processes.len(), o.proc_size);
+        let end = self.system.process_list_end;
+        self.link(&List { head: self.kernel.variable("allproc"), link: o.p_list.into(), end }, &nodes);
+        let pids = processes.iter().map(|process| process.pid).collect();
+        let threads =
+            processes.iter().zip(nodes).flat_map(|(process, node)| self.process(process, node)).collect();
+        (pids, threads)
+    }
+
+    fn process(&mut self, process: &Process, at: u64) -> Vec<ThreadFacts> {
+        let o = &self.system.offsets;
+        self.memory.int(at + u64::from(o.p_pid), process.pid);
+        self.name(at + u64::from(o.p_comm), &process.comm);
+        let nodes = self.allocate(process.threads.len(), o.thread_size.next_multiple_of(64) + o.pcb_size);
+        let head = at + u64::from(o.p_threads);
+        let end = process.thread_list_end;
+        let last_link = self.link(&List { head, link: o.td_plist.into(), end }, &nodes);
+        self.memory.word(head + 8, last_link);
+        process.threads.iter().zip(nodes).map(|(thread, node)| self.thread(process, thread, node)).collect()
+    }
+
+    fn thread(&mut self, process: &Process, thread: &Thread, at: u64) -> ThreadFacts {
+        let o = &self.system.offsets;
+        let own = at + u64::from(o.thread_size.next_multiple_of(64));
+        self.memory.int(at + u64::from(o.td_tid), thread.tid);
+        self.name(at + u64::from(o.td_name), &thread.name);
+        self.memory.int(at + u64::from(o.td_oncpu), thread.on_cpu.unwrap_or(NOCPU));
+        let td_pcb = if thread.pcb_unreadable { self.memory.hole() } else { own };
+        self.memory.word(at + u64::from(o.td_pcb), td_pcb);
+        self.pcb(own, &stale());
+
+        let pcb = self.pcb_address(thread, td_pcb);
+        let known = pcb.is_some_and(|pcb| pcb != self.memory.hole());
+        let backtrace: Vec<u64> =
+            if known { thread.frames.iter().copied().map(text::address).collect() } else { Vec::new() };
+        let registers = if known { self.stop(thread, &backtrace) } else { Vec::new() };
+        if let Some(pcb) = pcb.filter(|_| known) {
+            self.pcb(pcb, &registers);
+        }
+        ThreadFacts {
+            tid: thread.tid,
+            pid: process.pid,
+            comm: process.comm.chars().take(NAME_BYTES).collect(),
+            name: thread.name.clone(),
+            on_cpu: thread.on_cpu,
+            crashed: self.system.crashed == Some(thread.tid),
+            address: at,
+            pcb,
+            registers,
+            backtrace,
+        }
+    }
+
+    /// Where the thread's registers were saved: by the dump, by the stopped CPU, or when it was switched out.
+    fn pcb_address(&self, thread: &Thread, td_pcb: u64) -> Option<u64> {
+        if self.system.crashed == Some(thread.tid) {
+            return Some(self.kernel.variable("dumppcb"));
+        }
+        match thread.on_cpu {
+            None => Some(td_pcb),
+            Some(cpu) if self.system.stopped_cpus.contains(&cpu) => {
+                Some(self.stoppcbs + u64::from(cpu * self.system.offsets.pcb_size))
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// Builds the thread's stack and returns the registers it stopped with.
+    fn stop(&mut self, thread: &Thread, backtrace: &[u64]) -> Registers {
+        let (&pc, callers) = backtrace.split_first().expect("a thread without frames");
+        let (rsp, rbp) = self.stack(callers);
+        let mark = |register: u64| (register << 32) | u64::from(thread.tid);
+        PCB.map(|(name, offset)| {
+            let value = match name {
+                "rip" => pc,
+                "rsp" => rsp,
+                "rbp" => rbp,
+                _ => mark(offset + 0x100),
+            };
+            (name, value)
+        })
+        .to_vec()
+    }
+
+    /// A chain of frames that returns through `callers`, innermost first. Returns the stack and frame pointers.
+    fn stack(&mut self, callers: &[u64]) -> (u64, u64) {
+        const FRAME: u64 = 0x50;
+        let mut frame = 0;
+        let mut place = self.memory.stack().end - FRAME;
+        for caller in callers.iter().rev() {
+            place -= FRAME;
+            self.memory.word(place, frame);
+            self.memory.word(place + 8, *caller);
+            frame = place;
+        }
+        (place - FRAME, frame)
+    }
+
+    fn pcb(&mut self, at: u64, registers: &Registers) {
+        for ((_, offset), (_, value)) in PCB.iter().zip(registers) {
+            self.memory.word(at + offset, *value);
+        }
+    }
+
+    /// A name and its NUL, unless it fills the field.
+    fn name(&mut self, at: u64, name: &str) {
+        let bytes: Vec<u8> = name.bytes().chain([0]).take(NAME_BYTES).collect();
+        self.memory.write(at, &bytes);
+    }
+
+    fn allocate(&mut self, count: usize, size: u32) -> Vec<u64> {
+        (0..count).map(|_| self.memory.alloc(size.into())).collect()
+    }
+
+    /// Links the nodes both ways; returns the address of the last pointer.
+    fn link(&mut self, list: &List, nodes: &[u64]) -> u64 {
+        let mut pointer = list.head;
+        for node in nodes {
+            self.memory.word(pointer, *node);
+            self.memory.word(node + list.link + 8, pointer);
+            pointer = node + list.link;
+        }
+        let end = match list.end {
+            ListEnd::Null => 0,
+            ListEnd::Cycle => nodes.first().copied().unwrap_or(0),
+            ListEnd::Hole => self.memory.hole(),
+        };
+        self.memory.word(pointer, end);
+        pointer
+    }
+}
+
+/// What was left behind when a thread was switched in: readable, and wrong.
+fn stale() -> Registers {
+    PCB.map(|(name, _)| (name, if name == "rip" { text::address(("fork_trampoline", 8)) } else { 0 }))
+        .to_vec()
+}

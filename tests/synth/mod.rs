@@ -1,0 +1,26 @@
+//! Builders of synthetic kernels and dumps.
+//!
+//! Nothing here imports the crates under test: every offset and constant is written down a second time, by hand,
+//! from the format's description. What a builder and a parser agree on is therefore said twice, not shared.
+#![allow(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "each test binary uses a part of the builders, and a builder that is misused should stop the test"
+)]
+
+mod bytes;
+pub mod elf;
+pub mod freebsd;
+pub mod minidump;
+
+pub use bytes::{Endian, put, round_up};
+pub use elf::Elf;
+pub use freebsd::{Built, System};
+pub use minidump::Minidump;
