@@ -80,23 +80,11 @@ impl Writer<'_> {
     }
 
     fn thread(&mut self, process: &Process, thread: &Thread, at: u64) -> ThreadFacts {
-        let o = &self.system.offsets;
-        let own = at + u64::from(o.thread_size.next_multiple_of(64));
-        self.memory.int(at + u64::from(o.td_tid), thread.tid);
-        self.name(at + u64::from(o.td_name), &thread.name);
-        self.memory.int(at + u64::from(o.td_oncpu), thread.on_cpu.unwrap_or(NOCPU));
-        let td_pcb = if thread.pcb_unreadable { self.memory.hole() } else { own };
-        self.memory.word(at + u64::from(o.td_pcb), td_pcb);
-        self.pcb(own, &stale());
-
-        let pcb = self.pcb_address(thread, td_pcb);
-        let known = pcb.is_some_and(|pcb| pcb != self.memory.hole());
-        let backtrace: Vec<u64> =
-            if known { thread.frames.iter().copied().map(text::address).collect() } else { Vec::new() };
-        let registers = if known { self.stop(thread, &backtrace) } else { Vec::new() };
-        if let Some(pcb) = pcb.filter(|_| known) {
-            self.pcb(pcb, &registers);
-        }
+        let pcb = self.structure(thread, at);
+        let (registers, backtrace) = match pcb {
+            Some(pcb) if pcb != self.memory.hole() => self.stop(thread, pcb),
+            _ => Default::default(),
+        };
         ThreadFacts {
             tid: thread.tid,
             pid: process.pid,
@@ -109,6 +97,19 @@ impl Writer<'_> {
             registers,
             backtrace,
         }
+    }
+
+    /// Writes the `struct thread`, with a pcb of its own behind it. Returns where the registers are to be.
+    fn structure(&mut self, thread: &Thread, at: u64) -> Option<u64> {
+        let o = &self.system.offsets;
+        let own = at + u64::from(o.thread_size.next_multiple_of(64));
+        let td_pcb = if thread.pcb_unreadable { self.memory.hole() } else { own };
+        self.memory.int(at + u64::from(o.td_tid), thread.tid);
+        self.name(at + u64::from(o.td_name), &thread.name);
+        self.memory.int(at + u64::from(o.td_oncpu), thread.on_cpu.unwrap_or(NOCPU));
+        self.memory.word(at + u64::from(o.td_pcb), td_pcb);
+        self.pcb(own, &stale());
+        self.pcb_address(thread, td_pcb)
     }
 
     /// Where the thread's registers were saved: by the dump, by the stopped CPU, or when it was switched out.
@@ -125,21 +126,22 @@ impl Writer<'_> {
         }
     }
 
-    /// Builds the thread's stack and returns the registers it stopped with.
-    fn stop(&mut self, thread: &Thread, backtrace: &[u64]) -> Registers {
+    /// Builds the thread's stack and saves its registers; returns these and the backtrace.
+    fn stop(&mut self, thread: &Thread, pcb: u64) -> (Registers, Vec<u64>) {
+        let backtrace: Vec<u64> = thread.frames.iter().copied().map(text::address).collect();
         let (&pc, callers) = backtrace.split_first().expect("a thread without frames");
         let (rsp, rbp) = self.stack(callers);
-        let mark = |register: u64| (register << 32) | u64::from(thread.tid);
-        PCB.map(|(name, offset)| {
+        let registers = PCB.map(|(name, offset)| {
             let value = match name {
                 "rip" => pc,
                 "rsp" => rsp,
                 "rbp" => rbp,
-                _ => mark(offset + 0x100),
+                _ => mark(offset, thread.tid),
             };
             (name, value)
-        })
-        .to_vec()
+        });
+        self.pcb(pcb, &registers);
+        (registers.to_vec(), backtrace)
     }
 
     /// A chain of frames that returns through `callers`, innermost first. Returns the stack and frame pointers.
@@ -156,7 +158,7 @@ impl Writer<'_> {
         (place - FRAME, frame)
     }
 
-    fn pcb(&mut self, at: u64, registers: &Registers) {
+    fn pcb(&mut self, at: u64, registers: &[(&str, u64)]) {
         for ((_, offset), (_, value)) in PCB.iter().zip(registers) {
             self.memory.word(at + offset, *value);
         }
@@ -188,6 +190,11 @@ impl Writer<'_> {
         self.memory.word(pointer, end);
         pointer
     }
+}
+
+/// A value that no other register of any thread has.
+fn mark(offset: u64, tid: u32) -> u64 {
+    ((0x100 + offset) << 32) | u64::from(tid)
 }
 
 /// What was left behind when a thread was switched in: readable, and wrong.
