@@ -3,7 +3,13 @@
 
 mod error;
 pub mod image;
+pub mod kernel;
+pub mod kvm;
+pub mod pages;
+pub mod report;
 pub mod space;
 pub mod symbols;
+pub mod verify;
 
 pub use error::{Error, Result, describe};
+pub use kvm::Kvm;

@@ -2,7 +2,7 @@
 
 use crate::image::{Addr, Memory};
 use crate::{Error, Result};
-use kgdbserver_arch::{Fault, Machine, Mapped, Pa, ReadPhys, Region, Rights, Va, Via};
+use kgdbserver_arch::{Entry, Fault, Machine, Mapped, Pa, Radix, ReadPhys, Region, Rights, Va, Via};
 use std::sync::Arc;
 
 /// The kernel's address space.
@@ -69,14 +69,31 @@ impl Space {
             Via::Stored => Ok(Place { at: Addr::Virt(va), bytes: left, rights: None }),
             Via::Tables { form, root } => form.walk(&Phys(&*self.memory), *root, va).map(place),
             Via::Entries { form, level, at } => {
-                let at = at.start + (offset >> form.shift(*level)) * u64::from(form.entry_bytes);
-                let mut bytes = [0; 8];
-                let bytes = bytes.get_mut(..usize::from(form.entry_bytes)).unwrap_or_default();
-                if self.memory.read(Addr::File(at), bytes)? < bytes.len() {
-                    return Err(Fault::NotMapped);
-                }
-                form.resume(&Phys(&*self.memory), *level, form.value(bytes), va).map(place)
+                let raw = self.kept_entry(form, *level, at.start, offset)?;
+                form.resume(&Phys(&*self.memory), *level, raw, va).map(place)
             }
+        }
+    }
+
+    /// The entry for the address `offset` bytes into a region, from the array that begins at byte `at` of the file.
+    fn kept_entry(&self, form: &Radix, level: usize, at: u64, offset: u64) -> Result<u64, Fault> {
+        let at = at + (offset >> form.shift(level)) * u64::from(form.entry_bytes);
+        let mut bytes = [0; 8];
+        let bytes = bytes.get_mut(..usize::from(form.entry_bytes)).unwrap_or_default();
+        match self.memory.read(Addr::File(at), bytes)? {
+            got if got == bytes.len() => Ok(form.value(bytes)),
+            _ => Err(Fault::NotMapped),
+        }
+    }
+
+    /// How many bytes from an unmapped address on are surely unmapped too, at least 1. Address spaces are vast and
+    /// mostly empty: a walk over one goes on from there.
+    pub fn hole(&self, va: Va) -> u64 {
+        let region = self.regions.iter().find(|region| region.contains(va));
+        let Some(Region { first, via: Via::Entries { form, level, at }, .. }) = region else { return 1 };
+        match self.kept_entry(form, *level, at.start, va.0 - first.0) {
+            Ok(raw) if (form.decode)(raw, *level) != Entry::Absent => 1,
+            _ => (1 << form.shift(*level)) - (va.0 & ((1 << form.shift(*level)) - 1)),
         }
     }
 

@@ -1,8 +1,10 @@
 //! Names and addresses of the kernel's functions and variables.
 
 mod elf;
+mod types;
 
 pub use elf::{KernelFile, Section, is_kernel};
+pub use types::{Member, Types};
 
 use kgdbserver_arch::Va;
 use std::sync::Arc;
@@ -70,12 +72,19 @@ impl Symbol {
 pub struct Symbols {
     file: Option<Arc<KernelFile>>,
     resolver: Option<Resolver>,
+    types: Arc<Types>,
 }
 
 impl Symbols {
     /// Symbols of a kernel file, a resolver, or both; the resolver is asked first.
     pub fn new(file: Option<Arc<KernelFile>>, resolver: Option<Resolver>) -> Self {
-        Self { file, resolver }
+        let types = Arc::new(file.clone().map(Types::of).unwrap_or_default());
+        Self { file, resolver, types }
+    }
+
+    /// The kernel file's type information.
+    pub fn types(&self) -> &Types {
+        &self.types
     }
 
     /// The kernel file.

@@ -1,0 +1,97 @@
+//! Which of the arguments are the kernel and the image.
+
+use super::{Failure, Named};
+use kgdbserver::image::{self, Store};
+use kgdbserver::kvm::{Kvm, Options};
+use kgdbserver::symbols;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// The files of a command line.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Files {
+    pub(super) kernel: Option<PathBuf>,
+    pub(super) image: Option<PathBuf>,
+}
+
+/// What a file is, by its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Content {
+    Kernel,
+    Image,
+    Other,
+}
+
+impl Files {
+    /// Takes the files from the front of `arguments`; returns what follows them. Arguments are files as long as they
+    /// name something that exists, there is room for another file, and `keep` arguments are left.
+    pub(super) fn take(
+        named: &Named,
+        arguments: &[OsString],
+        keep: usize,
+    ) -> Result<(Self, Vec<OsString>), Failure> {
+        let mut files = Self {
+            kernel: named.kernel.as_ref().map(PathBuf::from),
+            image: named.core.as_ref().map(PathBuf::from),
+        };
+        let candidates = arguments.len().saturating_sub(keep);
+        let is_file = |argument: &&OsString| Path::new(argument).exists();
+        let count = arguments.iter().take(candidates).take_while(is_file).count().min(files.room());
+        let (paths, rest) = arguments.split_at(count);
+        files.sort(paths)?;
+        if files.image.is_some() {
+            return Ok((files, rest.to_vec()));
+        }
+        Err(match (rest.first().filter(|_| rest.len() > keep || keep == 0), &files.kernel) {
+            (Some(missing), _) => Failure::Usage(format!("{}: no such file", missing.display())),
+            (None, Some(kernel)) => {
+                Failure::Usage(format!("{} is a kernel; name the image too", kernel.display()))
+            }
+            (None, None) => Failure::Usage("name the image to open (and its kernel, if you have it)".into()),
+        })
+    }
+
+    fn room(&self) -> usize {
+        usize::from(self.kernel.is_none()) + usize::from(self.image.is_none())
+    }
+
+    fn sort(&mut self, paths: &[OsString]) -> Result<(), Failure> {
+        for path in paths.iter().map(PathBuf::from) {
+            let place = match (content(&path)?, self.kernel.is_some(), self.image.is_some()) {
+                (Content::Kernel, false, _) | (_, false, true) => &mut self.kernel,
+                (Content::Image | Content::Other, _, false) => &mut self.image,
+                (Content::Kernel, true, _) => {
+                    return Err(Failure::Usage(format!("{}: a second kernel file", path.display())));
+                }
+                _ => return Err(Failure::Usage(format!("{}: a second image", path.display()))),
+            };
+            *place = Some(path);
+        }
+        Ok(())
+    }
+
+    /// Opens them, and says on stderr what is to be known about them.
+    pub(super) fn open(&self, force: bool) -> Result<Kvm, Failure> {
+        let image = self.image.as_deref().ok_or_else(|| Failure::Usage("no image".into()))?;
+        let kvm = Kvm::open_with(image, Options { kernel: self.kernel.clone(), resolver: None, force })?;
+        kvm.image().warnings.iter().for_each(|warning| log::warn!("{}: {warning}", image.display()));
+        match kvm.verdict() {
+            kgdbserver::verify::Verdict::Forced(text) => log::warn!("forced: {text}"),
+            kgdbserver::verify::Verdict::Unverified if self.kernel.is_some() => log::warn!(
+                "the kernel file could not be compared with the image (one of them lacks the bytes): if names lead to \
+                 nonsense, it is the wrong kernel"
+            ),
+            _ => {}
+        }
+        Ok(kvm)
+    }
+}
+
+fn content(path: &Path) -> Result<Content, Failure> {
+    let store = Store::open(path)?;
+    Ok(match () {
+        () if symbols::is_kernel(&store) => Content::Kernel,
+        () if image::recognise(&store).is_some() => Content::Image,
+        () => Content::Other,
+    })
+}

@@ -1,0 +1,73 @@
+use super::files::Files;
+use super::{Failure, Named, Outcome};
+use clap::Args;
+use kgdbserver::report;
+use kgdbserver::verify::Verdict;
+use kgdbserver::{Kvm, kernel::Thread};
+use serde_json::{Value, json};
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Show what an image is: format, machine, pages, panic message, crashed thread.
+#[derive(Args)]
+pub(super) struct Info {
+    #[command(flatten)]
+    named: Named,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    /// The kernel file and the image, in any order.
+    #[arg(value_name = "[KERNEL] IMAGE", required = true)]
+    arguments: Vec<OsString>,
+}
+
+impl Info {
+    pub(super) fn run(self) -> Outcome {
+        let (files, rest) = Files::take(&self.named, &self.arguments, 0)?;
+        if let Some(extra) = rest.first() {
+            return Err(Failure::Usage(format!("{}: no such file", extra.display())));
+        }
+        let kvm = files.open(self.named.force)?;
+        let mut out = std::io::stdout().lock();
+        if self.json {
+            writeln!(out, "{:#}", json(&kvm))?
+        } else {
+            write!(out, "{}", report::info_text(&kvm))?
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn json(kvm: &Kvm) -> Value {
+    let image = kvm.image();
+    let census = kvm.census();
+    let kernel = kvm.kernel().ok();
+    let threads = kvm.threads().ok();
+    let crashed = threads.as_ref().and_then(|list| list.items.iter().find(|thread| thread.crashed));
+    let thread = |thread: &Thread| json!({ "tid": thread.tid, "pid": thread.pid, "name": thread.name, "cpu": thread.on_cpu });
+    json!({
+        "schema": 1,
+        "format": image.format,
+        "version": image.version,
+        "machine": kvm.space().machine.arch.name,
+        "big_endian": kvm.space().machine.big_endian,
+        "native": kvm.native(),
+        "size": image.size,
+        "page_size": 1u64 << image.page_shift,
+        "pages": { "dumped": census.dumped, "present": census.dumped - census.cut_off, "missing": census.cut_off },
+        "kernel_file": kvm.symbols().file().map(|file| file.source().path().display().to_string()),
+        "kernel_match": match kvm.verdict() {
+            Verdict::Verified(_) => "verified",
+            Verdict::Unverified => "unverified",
+            Verdict::Forced(_) => "mismatch",
+        },
+        "kernel": kernel.map(|kernel| kernel.name()),
+        "kernel_version": kernel.and_then(|kernel| kernel.version(kvm.space())),
+        "panic": kernel.and_then(|kernel| kernel.panic_message(kvm.space())),
+        "threads": threads.as_ref().map(|list| list.items.len()),
+        "unreadable": threads.as_ref().map(|list| list.problems.len()),
+        "crashed": crashed.map(thread),
+        "warnings": image.warnings,
+    })
+}

@@ -1,0 +1,142 @@
+//! The command line: one file per subcommand.
+
+mod demo;
+mod files;
+mod info;
+mod nlist;
+mod ps;
+mod read;
+mod serve;
+
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// The gdbserver for kernel images: opens a kernel crash dump on any host and serves it to gdb and lldb.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: serve::Serve,
+    /// Say less: errors only.
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Say more; twice for even more (RUST_LOG is honoured too).
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
+}
+
+const AFTER_HELP: &str = "\
+KERNEL and IMAGE are told apart by what is in them, so their order does not matter. What is ambiguous is decided by
+-k/--kernel and -c/--core. KERNEL may be left out: the image's memory is served all the same, and the debugger's own
+symbols find the threads.
+
+Exit status: 0 success, 1 failure (or a name that was not found, or memory that could not be read to its end),
+2 usage, 3 the kernel file does not belong to the image, 4 not a kernel image that this build knows.
+
+Examples:
+  kgdbserver kernel vmcore                     serve it on port 1234 of this machine
+  kgdbserver info kernel vmcore                what it is
+  kgdbserver ps kernel vmcore --threads        who was running
+  kgdbserver read kernel vmcore hz 4           four bytes of a variable
+  kgdbserver demo                              try it without a dump of your own";
+
+#[derive(Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Info(info::Info),
+    Ps(ps::Ps),
+    Nlist(nlist::NlistCommand),
+    Read(read::Read),
+    Demo(demo::Demo),
+}
+
+/// How files are named when content does not decide.
+#[derive(Args)]
+struct Named {
+    /// The kernel file, whatever its content.
+    #[arg(short, long, value_name = "KERNEL")]
+    kernel: Option<OsString>,
+    /// The image, whatever its content.
+    #[arg(short, long, value_name = "IMAGE", visible_short_alias = 'M')]
+    core: Option<OsString>,
+    /// Go on although the kernel file does not belong to the image.
+    #[arg(short, long)]
+    force: bool,
+}
+
+/// Runs what the command line asks for.
+pub(crate) fn run() -> ExitCode {
+    let cli = Cli::parse();
+    start_log(cli.quiet, cli.verbose);
+    let result = match cli.command {
+        None => cli.serve.run(),
+        Some(Command::Serve(serve)) => serve.run(),
+        Some(Command::Info(info)) => info.run(),
+        Some(Command::Ps(ps)) => ps.run(),
+        Some(Command::Nlist(nlist)) => nlist.run(),
+        Some(Command::Read(read)) => read.run(),
+        Some(Command::Demo(demo)) => demo.run(),
+    };
+    result.unwrap_or_else(|failure| failure.report())
+}
+
+fn start_log(quiet: bool, verbose: u8) {
+    let level = match (quiet, verbose) {
+        (true, _) => "error",
+        (_, 0) => "warn",
+        (_, 1) => "info",
+        (_, 2) => "debug",
+        _ => "trace",
+    };
+    let env = env_logger::Env::default().default_filter_or(level);
+    env_logger::Builder::from_env(env).format_timestamp(None).format_target(false).init();
+}
+
+/// Why a command ended without doing its work.
+enum Failure {
+    /// Something went wrong.
+    Error(kgdbserver::Error),
+    /// The command line asks for something that cannot be; clap's wording and status 2.
+    Usage(String),
+    /// All was said already.
+    Said,
+}
+
+impl From<kgdbserver::Error> for Failure {
+    fn from(error: kgdbserver::Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    /// Standard output was closed, as `head` does: nothing more to say.
+    fn from(_: std::io::Error) -> Self {
+        Self::Said
+    }
+}
+
+impl Failure {
+    fn report(self) -> ExitCode {
+        use kgdbserver::Error;
+        match self {
+            Self::Said => ExitCode::from(1),
+            Self::Usage(text) => {
+                eprintln!("error: {text}\n\nFor more information, try '--help'.");
+                ExitCode::from(2)
+            }
+            Self::Error(error) => {
+                eprintln!("kgdbserver: {error}");
+                ExitCode::from(match error {
+                    Error::Mismatch { .. } => 3,
+                    Error::UnknownFormat { .. } => 4,
+                    _ => 1,
+                })
+            }
+        }
+    }
+}
+
+type Outcome = Result<ExitCode, Failure>;

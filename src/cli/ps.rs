@@ -1,0 +1,92 @@
+use super::files::Files;
+use super::{Failure, Named, Outcome};
+use clap::Args;
+use kgdbserver::Kvm;
+use kgdbserver::kernel::{Listing, Process, Thread};
+use serde_json::{Value, json};
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// List processes, or threads with their registers.
+#[derive(Args)]
+pub(super) struct Ps {
+    #[command(flatten)]
+    named: Named,
+    /// List threads.
+    #[arg(short = 'H', long)]
+    threads: bool,
+    /// Print JSON; with --threads that includes the registers that were saved.
+    #[arg(long)]
+    json: bool,
+    /// The kernel file and the image, in any order.
+    #[arg(value_name = "[KERNEL] IMAGE", required = true)]
+    arguments: Vec<OsString>,
+}
+
+impl Ps {
+    pub(super) fn run(self) -> Outcome {
+        let (files, rest) = Files::take(&self.named, &self.arguments, 0)?;
+        if let Some(extra) = rest.first() {
+            return Err(Failure::Usage(format!("{}: no such file", extra.display())));
+        }
+        let kvm = files.open(self.named.force)?;
+        let mut out = std::io::stdout().lock();
+        match (self.threads, self.json) {
+            (true, true) => writeln!(out, "{:#}", threads_json(&kvm)?)?,
+            (true, false) => write!(out, "{}", kgdbserver::report::threads(&report(kvm.threads()?)))?,
+            (false, true) => writeln!(out, "{:#}", processes_json(&kvm)?)?,
+            (false, false) => {
+                let threads = report(kvm.threads()?);
+                write!(out, "{}", kgdbserver::report::processes(&report(kvm.processes()?), &threads))?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Says what a listing lost, and gives the rest.
+fn report<T>(list: Listing<T>) -> Vec<T> {
+    list.problems.iter().for_each(|problem| log::warn!("{problem}"));
+    list.items
+}
+
+fn threads_json(kvm: &Kvm) -> Result<Value, Failure> {
+    let threads: Vec<Value> = report(kvm.threads()?).iter().map(|thread| thread_json(kvm, thread)).collect();
+    Ok(json!({ "threads": threads }))
+}
+
+fn thread_json(kvm: &Kvm, thread: &Thread) -> Value {
+    let warn = |error: &kgdbserver::Error| log::warn!("registers of thread {}: {error}", thread.tid);
+    let registers = kvm.registers(thread).inspect_err(warn).ok();
+    let known = registers.iter().flat_map(|registers| registers.known());
+    let registers: serde_json::Map<_, _> =
+        known.map(|(name, value)| (name.to_owned(), Value::from(format!("{value:#x}")))).collect();
+    json!({
+        "tid": thread.tid,
+        "pid": thread.pid,
+        "comm": thread.comm,
+        "name": thread.name,
+        "cpu": thread.on_cpu,
+        "state": thread.state.map(|state| state.to_string()),
+        "wait": thread.wait,
+        "crashed": thread.crashed,
+        "pcb": thread.saved.va().map(|va| va.to_string()),
+        "registers": registers,
+    })
+}
+
+fn processes_json(kvm: &Kvm) -> Result<Value, Failure> {
+    let threads = report(kvm.threads()?);
+    let process = |process: &Process| {
+        json!({
+            "pid": process.pid,
+            "ppid": process.ppid,
+            "comm": process.comm,
+            "state": process.state.map(|state| state.to_string()),
+            "threads": threads.iter().filter(|thread| thread.pid == process.pid).count(),
+        })
+    };
+    let processes: Vec<Value> = report(kvm.processes()?).iter().map(process).collect();
+    Ok(json!({ "processes": processes }))
+}

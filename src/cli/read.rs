@@ -1,0 +1,115 @@
+use super::files::Files;
+use super::{Failure, Named, Outcome};
+use clap::Args;
+use kgdbserver::image::Addr;
+use kgdbserver::{Error, Kvm, describe};
+use kgdbserver_arch::{Fault, Pa, Va};
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Bytes read at a time.
+const CHUNK: u64 = 1 << 20;
+
+/// Print memory.
+#[derive(Args)]
+#[command(
+    after_help = "The last two arguments are ADDRESS and LENGTH; numbers are decimal, or hexadecimal after 0x.\n\
+                        Where memory ends early, what could be read is printed, then the reason, and the exit status is 1."
+)]
+pub(super) struct Read {
+    #[command(flatten)]
+    named: Named,
+    /// ADDRESS is a physical address.
+    #[arg(long)]
+    physical: bool,
+    /// Write just the bytes.
+    #[arg(long)]
+    raw: bool,
+    /// The kernel file and the image, in any order; then an address or SYMBOL[+OFFSET], and a number of bytes.
+    #[arg(value_name = "[KERNEL] IMAGE ADDRESS LENGTH", required = true)]
+    arguments: Vec<OsString>,
+}
+
+impl Read {
+    pub(super) fn run(self) -> Outcome {
+        let (files, rest) = Files::take(&self.named, &self.arguments, 2)?;
+        let [address, length] = rest.as_slice() else {
+            return Err(Failure::Usage("read takes [KERNEL] IMAGE ADDRESS LENGTH".into()));
+        };
+        let kvm = files.open(self.named.force)?;
+        let address = parse_address(&kvm, &address.to_string_lossy())?;
+        let length = number(&length.to_string_lossy())
+            .ok_or_else(|| Failure::Usage(format!("{}: not a number of bytes", length.display())))?;
+        self.print(&kvm, address, length)
+    }
+
+    fn print(&self, kvm: &Kvm, address: u64, length: u64) -> Outcome {
+        let mut out = std::io::stdout().lock();
+        let mut done = 0;
+        let mut buf = vec![0; usize::try_from(length.min(CHUNK)).unwrap_or_default()];
+        while done < length {
+            let wanted = usize::try_from((length - done).min(CHUNK)).unwrap_or_default();
+            let at = address.wrapping_add(done);
+            let (got, fault) = self.read(kvm, at, buf.get_mut(..wanted).unwrap_or_default());
+            let bytes = buf.get(..got).unwrap_or_default();
+            if self.raw {
+                out.write_all(bytes)?
+            } else {
+                hex_dump(&mut out, at, bytes)?
+            }
+            done += got as u64;
+            if let Some(why) = fault {
+                out.flush()?;
+                eprintln!("kgdbserver: {:#x}: {}", address.wrapping_add(done), describe(why));
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        out.flush()?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn read(&self, kvm: &Kvm, at: u64, buf: &mut [u8]) -> (usize, Option<Fault>) {
+        if !self.physical {
+            return kvm.space().read_prefix(Va(at), buf);
+        }
+        let mut done = 0;
+        while done < buf.len() {
+            let here = Addr::Phys(Pa(at.wrapping_add(done as u64)));
+            match kvm.image().memory.read(here, buf.get_mut(done..).unwrap_or_default()) {
+                Ok(got) => done += got,
+                Err(why) => return (done, Some(why)),
+            }
+        }
+        (done, None)
+    }
+}
+
+/// A number, or a symbol with an offset.
+fn parse_address(kvm: &Kvm, text: &str) -> Result<u64, Failure> {
+    if let Some(address) = number(text) {
+        return Ok(address);
+    }
+    let (name, offset) = text.split_once('+').unwrap_or((text, "0"));
+    let offset = number(offset).ok_or_else(|| Failure::Usage(format!("{offset}: not an offset")))?;
+    let va = kvm.symbols().address(name).ok_or_else(|| Error::NoSymbol(name.into()))?;
+    Ok(va.0.wrapping_add(offset))
+}
+
+fn number(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    }
+}
+
+/// Lines of 16 bytes, as hexdump -C prints them.
+fn hex_dump(out: &mut impl Write, first: u64, bytes: &[u8]) -> std::io::Result<()> {
+    for (line, at) in bytes.chunks(16).zip((0..).step_by(16)) {
+        let hex: String = line.iter().map(|byte| format!("{byte:02x} ")).collect();
+        let printable = |byte: &u8| if matches!(byte, 0x20..0x7f) { char::from(*byte) } else { '.' };
+        let text: String = line.iter().map(printable).collect();
+        writeln!(out, "{:016x}  {hex:<48} |{text}|", first.wrapping_add(at))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,34 @@
+//! Backtraces by frame pointers.
+
+use crate::space::Space;
+use kgdbserver_arch::{Registers, Va};
+use std::collections::HashSet;
+
+/// No kernel stack holds more frames.
+const LIMIT: usize = 10_000;
+
+/// The code addresses of a thread's frames, innermost first: the program counter, then return addresses.
+///
+/// A chain ends at a frame pointer of 0, at one that cannot be read, or where it comes back to a frame it has been at.
+/// Frame pointers need not grow: an interrupt switches stacks. What code built without frame pointers left in the
+/// register is followed too, and ends soon: the list is as good as the kernel's build.
+pub fn backtrace(mem: &Space, registers: &Registers) -> Vec<Va> {
+    let layout = &mem.machine.arch.frames;
+    let Some(pc) = registers.pc() else { return Vec::new() };
+    let mut trace = vec![Va(pc)];
+    let mut frame = registers.get(layout.register).unwrap_or(0);
+    let mut seen = HashSet::new();
+    while frame != 0 && seen.insert(frame) && trace.len() < LIMIT {
+        let word = |offset: u64| mem.pointer(Va(frame.checked_add(offset)?)).ok();
+        let (Some(Va(caller)), Some(Va(address))) = (word(layout.caller_fp), word(layout.return_address))
+        else {
+            break;
+        };
+        if address == 0 {
+            break;
+        }
+        trace.push(Va(address));
+        frame = caller;
+    }
+    trace
+}

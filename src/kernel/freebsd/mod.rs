@@ -1,0 +1,113 @@
+//! FreeBSD.
+
+mod lists;
+mod members;
+mod offsets;
+mod procs;
+mod threads;
+
+use super::kinfo::KinfoProc;
+use super::{Kernel, Listing, Process, Thread, text};
+use crate::Result;
+use crate::space::Space;
+use crate::symbols::Symbols;
+use kgdbserver_arch::{Bsd, Registers, Va};
+use members::Members;
+use offsets::Offsets;
+use procs::Proc;
+use std::sync::OnceLock;
+use threads::Stopped;
+
+/// A FreeBSD kernel: the addresses of its variables and the shapes of its structures.
+pub(super) struct FreeBsd {
+    symbols: Symbols,
+    offsets: Offsets,
+    /// Looked up when first asked for: type information is large.
+    members: OnceLock<Members>,
+    stopped: Stopped,
+    table: &'static Bsd,
+    allproc: Va,
+    /// Zombies had a list of their own until 13.
+    zombproc: Option<Va>,
+    osreldate: Option<u32>,
+}
+
+/// A kernel with a list of all processes, on a processor that FreeBSD's table knows.
+pub(super) fn probe(symbols: &Symbols, mem: &Space) -> Option<Result<Box<dyn Kernel>>> {
+    let table = mem.machine.arch.freebsd?;
+    let allproc = symbols.address("allproc")?;
+    Some(FreeBsd::find(symbols, mem, table, allproc).map(|kernel| Box::new(kernel) as Box<dyn Kernel>))
+}
+
+impl FreeBsd {
+    fn find(symbols: &Symbols, mem: &Space, table: &'static Bsd, allproc: Va) -> Result<Self> {
+        let offsets = Offsets::find(symbols, mem)?;
+        let osreldate = osreldate(symbols, mem);
+        Ok(Self {
+            members: OnceLock::new(),
+            stopped: Stopped::find(symbols, mem, &offsets, osreldate),
+            symbols: symbols.clone(),
+            offsets,
+            table,
+            allproc,
+            zombproc: symbols.address("zombproc"),
+            osreldate,
+        })
+    }
+
+    /// The structure members that type information tells of.
+    fn types(&self) -> &Members {
+        self.members.get_or_init(|| Members::find(self.symbols.types()))
+    }
+
+    /// A string variable: an array of characters.
+    fn string(&self, mem: &Space, name: &str) -> Option<String> {
+        let text = mem.string(self.symbols.address(name)?, 1024).ok().map(|bytes| text(&bytes))?;
+        Some(text.trim_end().to_owned()).filter(|text| !text.is_empty())
+    }
+}
+
+/// `__FreeBSD_version` of the kernel, if the image tells a plausible one.
+fn osreldate(symbols: &Symbols, mem: &Space) -> Option<u32> {
+    let value = mem.uint(symbols.address("osreldate")?, 4).ok()?;
+    u32::try_from(value).ok().filter(|value| (500_000..10_000_000).contains(value))
+}
+
+impl Kernel for FreeBsd {
+    fn name(&self) -> &'static str {
+        "FreeBSD"
+    }
+
+    fn version(&self, mem: &Space) -> Option<String> {
+        let first_line = |text: String| text.lines().next().map(str::to_owned);
+        let release = |release: u32| format!("FreeBSD (osreldate {release})");
+        self.string(mem, "version").and_then(first_line).or_else(|| self.osreldate.map(release))
+    }
+
+    fn panic_message(&self, mem: &Space) -> Option<String> {
+        let message = mem.pointer(self.symbols.address("panicstr")?).ok().filter(|va| va.0 != 0)?;
+        mem.string(message, 1024).ok().map(|bytes| text(&bytes))
+    }
+
+    fn processes(&self, mem: &Space) -> Result<Listing<Process>> {
+        let list = self.procs(mem)?;
+        let process = |proc: &Proc| {
+            let row = self.proc_row(mem, proc);
+            let state = self.process_stat(mem, proc).map(|stat| stat.letter());
+            Process { va: row.paddr, pid: row.pid, ppid: row.ppid, comm: row.comm, state }
+        };
+        Ok(Listing { items: list.items.iter().map(process).collect(), problems: list.problems })
+    }
+
+    fn threads(&self, mem: &Space) -> Result<Listing<Thread>> {
+        self.all_threads(mem)
+    }
+
+    fn saved_registers(&self, mem: &Space, thread: &Thread) -> Result<Registers> {
+        self.registers(mem, &thread.saved)
+    }
+
+    fn getprocs(&self, mem: &Space, threads: bool) -> Result<Listing<KinfoProc>> {
+        self.kinfo(mem, threads)
+    }
+}

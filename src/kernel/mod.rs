@@ -1,0 +1,144 @@
+//! What an operating system keeps in memory: who runs, and where their registers were saved.
+
+pub mod frames;
+mod freebsd;
+pub mod kinfo;
+
+use crate::space::Space;
+use crate::symbols::Symbols;
+use crate::{Error, Result};
+use kgdbserver_arch::{Registers, Va};
+use kinfo::KinfoProc;
+
+/// A list that lost what could not be read, and says what that was.
+#[derive(Debug)]
+pub struct Listing<T> {
+    /// What could be read, in the kernel's order.
+    pub items: Vec<T>,
+    /// What could not.
+    pub problems: Vec<Error>,
+}
+
+impl<T> Listing<T> {
+    /// What the results give, and what they lost.
+    pub(crate) fn from_results(results: impl Iterator<Item = Result<T>>) -> Self {
+        let mut list = Self { items: Vec::new(), problems: Vec::new() };
+        for result in results {
+            match result {
+                Ok(item) => list.items.push(item),
+                Err(error) => list.problems.push(error),
+            }
+        }
+        list
+    }
+}
+
+/// A process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Where its structure lies.
+    pub va: Va,
+    /// Its number.
+    pub pid: u32,
+    /// Its parent's number, where the image can tell.
+    pub ppid: Option<u32>,
+    /// Its command name.
+    pub comm: String,
+    /// Its state as ps(1) prints it, where the image can tell.
+    pub state: Option<char>,
+}
+
+/// A thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thread {
+    /// Where its structure lies.
+    pub va: Va,
+    /// Its number, unique among all threads; never 0.
+    pub tid: u64,
+    /// Its process's number.
+    pub pid: u32,
+    /// Its own name where it has one, else its process's.
+    pub comm: String,
+    /// What a debugger shows: the process's name, and the thread's own behind a slash if it is another.
+    pub name: String,
+    /// Its state as ps(1) prints it, where the image can tell.
+    pub state: Option<char>,
+    /// The wait message: what it sleeps on, where the image can tell.
+    pub wait: Option<String>,
+    /// The CPU that it was running on. Only then may its registers be a CPU's.
+    pub on_cpu: Option<u32>,
+    /// Whether this is the thread that brought the system down.
+    pub crashed: bool,
+    /// Where its registers are.
+    pub saved: Saved,
+}
+
+/// Where a thread's registers are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Saved {
+    /// In its own save area, written when it last left a CPU.
+    Switched(Va),
+    /// In a save area that its CPU wrote when the system went down.
+    Stopped(Va),
+    /// Nowhere, and why.
+    Nowhere(&'static str),
+}
+
+impl Saved {
+    /// The address of the save area.
+    pub fn va(&self) -> Option<Va> {
+        match self {
+            Self::Switched(va) | Self::Stopped(va) => Some(*va),
+            Self::Nowhere(_) => None,
+        }
+    }
+}
+
+/// One operating system's idea of processes and threads.
+pub trait Kernel: Send + Sync {
+    /// The operating system's name.
+    fn name(&self) -> &'static str;
+
+    /// The kernel's version text.
+    fn version(&self, mem: &Space) -> Option<String>;
+
+    /// Why the system went down.
+    fn panic_message(&self, mem: &Space) -> Option<String>;
+
+    /// All processes.
+    fn processes(&self, mem: &Space) -> Result<Listing<Process>>;
+
+    /// All threads; the crashed one first, the rest in the kernel's order.
+    fn threads(&self, mem: &Space) -> Result<Listing<Thread>>;
+
+    /// The registers of a thread, as far as they were saved.
+    fn saved_registers(&self, mem: &Space, thread: &Thread) -> Result<Registers>;
+
+    /// What getprocs tells of every process and, where `threads` is set, of every thread.
+    fn getprocs(&self, mem: &Space, threads: bool) -> Result<Listing<KinfoProc>>;
+}
+
+/// Recognises a kernel by what it contains; an error if it is one, and cannot be used.
+pub type Probe = fn(&Symbols, &Space) -> Option<Result<Box<dyn Kernel>>>;
+
+/// Every kernel this build knows.
+pub static KERNELS: &[Probe] = &[freebsd::probe];
+
+/// Finds out which kernel is in the image.
+pub fn find(symbols: &Symbols, mem: &Space) -> Result<Box<dyn Kernel>> {
+    let unknown = || {
+        Error::Unsupported(match symbols.is_empty() {
+            true => "no kernel file was given, so processes and threads cannot be found".into(),
+            false => {
+                "the kernel file has none of the symbols by which a kernel is recognised (FreeBSD: allproc)"
+                    .into()
+            }
+        })
+    };
+    KERNELS.iter().find_map(|probe| probe(symbols, mem)).unwrap_or_else(|| Err(unknown()))
+}
+
+/// Text from the image: what is not UTF-8 becomes a replacement character.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

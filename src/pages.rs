@@ -1,0 +1,71 @@
+//! Every page of an image: what kvm_walk_pages(3) reports.
+
+use crate::image::{Addr, Image};
+use crate::space::Space;
+use kgdbserver_arch::{Pa, Region, Rights, Va, Via};
+use std::collections::HashSet;
+
+/// One page, `struct kvm_page`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// Its physical address.
+    pub paddr: Pa,
+    /// Where the kernel's page tables map it; none for a page that they do not map.
+    pub kmap_vaddr: Option<Va>,
+    /// Where the direct map maps it, if there is one.
+    pub dmap_vaddr: Option<Va>,
+    /// What the kernel's mapping allows; none for a page that is not mapped.
+    pub rights: Option<Rights>,
+    /// Its place in the image file; none if the image does not hold it.
+    pub offset: Option<u64>,
+    /// Its size in bytes.
+    pub len: u64,
+}
+
+/// Calls `each` with every page that the kernel's page tables map, once per mapping and in ascending order, then with
+/// every dumped page that they do not map. Large pages are reported in pages of the smallest size, since an image may
+/// hold some of one. Returns whether it went to its end.
+pub(crate) fn walk(image: &Image, space: &Space, mut each: impl FnMut(&Page) -> bool) -> bool {
+    let len = 1 << image.page_shift;
+    let page = |paddr: Pa, mapped: Option<(Va, Option<Rights>)>| Page {
+        paddr,
+        kmap_vaddr: mapped.map(|(va, _)| va),
+        dmap_vaddr: image.direct_map.as_ref().and_then(|region| in_direct_map(region, paddr)),
+        rights: mapped.and_then(|(_, rights)| rights),
+        offset: image.memory.locate(paddr).ok(),
+        len,
+    };
+    let mut seen = HashSet::new();
+    let tables = space.regions().iter().filter(|region| !matches!(region.via, Via::Linear(_)));
+    for (va, paddr, rights) in tables.flat_map(|region| mapped_pages(region, space, len)) {
+        seen.insert(paddr);
+        if !each(&page(paddr, Some((va, rights)))) {
+            return false;
+        }
+    }
+    image.memory.pages().filter(|pa| !seen.contains(pa)).all(|pa| each(&page(pa, None)))
+}
+
+fn in_direct_map(region: &Region, pa: Pa) -> Option<Va> {
+    let Via::Linear(first) = region.via else { return None };
+    region.first.checked_add(pa.0.checked_sub(first.0)?).filter(|va| region.contains(*va))
+}
+
+/// The pages that a region's tables map.
+fn mapped_pages(region: &Region, space: &Space, len: u64) -> impl Iterator<Item = (Va, Pa, Option<Rights>)> {
+    let last = region.last;
+    let mut next = Some(region.first);
+    std::iter::from_fn(move || {
+        loop {
+            let va = next.filter(|va| *va <= last)?;
+            if let Ok(place) = space.translate(va) {
+                next = va.checked_add(len);
+                if let Addr::Phys(pa) = place.at {
+                    return Some((va, pa, place.rights));
+                }
+            } else {
+                next = va.checked_add(space.hole(va).next_multiple_of(len));
+            }
+        }
+    })
+}

@@ -1,0 +1,140 @@
+//! Tables that people read; the command line and the `monitor` commands print the same ones.
+
+use crate::kernel::{Process, Thread};
+use crate::kvm::Kvm;
+use crate::verify::Verdict;
+use std::fmt::Write;
+
+/// Columns padded to their widest cell, the last one not padded. Columns whose header ends in a space before the name
+/// (`" PID"`) are aligned right.
+pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let columns = header.iter().enumerate();
+    let cells = |column: usize| rows.iter().filter_map(move |row| row.get(column));
+    let width = |(column, name): (usize, &&str)| {
+        cells(column).map(|cell| cell.chars().count()).fold(name.trim_start().len(), usize::max)
+    };
+    let widths: Vec<usize> = columns.map(width).collect();
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let pad = |((cell, name), width): ((&str, &&str), &usize)| match name.starts_with(' ') {
+            true => format!("{cell:>width$}"),
+            false => format!("{cell:<width$}"),
+        };
+        let padded: Vec<String> = cells.zip(header).zip(&widths).map(pad).collect();
+        padded.join("  ").trim_end().to_owned() + "\n"
+    };
+    let head = line(&mut header.iter().map(|name| name.trim_start()));
+    rows.iter().fold(head, |text, row| text + &line(&mut row.iter().map(String::as_str)))
+}
+
+/// One line per process.
+pub fn processes(processes: &[Process], threads: &[Thread]) -> String {
+    let row = |process: &Process| {
+        let own = threads.iter().filter(|thread| thread.pid == process.pid).count();
+        vec![
+            process.pid.to_string(),
+            optional(process.ppid),
+            optional(process.state),
+            own.to_string(),
+            process.comm.clone(),
+        ]
+    };
+    table(&[" PID", " PPID", "S", " THREADS", "COMMAND"], &processes.iter().map(row).collect::<Vec<_>>())
+}
+
+/// One line per thread, the crashed one marked with a star.
+pub fn threads(threads: &[Thread]) -> String {
+    let row = |thread: &Thread| {
+        vec![
+            if thread.crashed { "*" } else { "" }.to_owned(),
+            thread.tid.to_string(),
+            thread.pid.to_string(),
+            optional(thread.on_cpu),
+            optional(thread.state),
+            thread.wait.clone().unwrap_or_else(|| "-".into()),
+            thread.name.clone(),
+        ]
+    };
+    table(&["", " TID", " PID", " CPU", "S", "WAIT", "NAME"], &threads.iter().map(row).collect::<Vec<_>>())
+}
+
+/// What the image cannot tell is a dash.
+fn optional(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".into(), |value| value.to_string())
+}
+
+/// One screen about an image: names and values.
+pub fn info(kvm: &Kvm) -> Vec<(&'static str, String)> {
+    let image = kvm.image();
+    let census = kvm.census();
+    let mut facts = vec![
+        (
+            "format",
+            image
+                .version
+                .map_or(image.format.into(), |version| format!("{} version {version}", image.format)),
+        ),
+        ("machine", machine(kvm)),
+        ("size", format!("{} bytes", image.size)),
+        ("pages", format!("{} of {} bytes", census.dumped, 1u64 << image.page_shift)),
+    ];
+    if census.cut_off != 0 {
+        facts.push(("missing", format!("{} pages: the file is cut off", census.cut_off)));
+    }
+    facts.push(("kernel file", kernel_file(kvm)));
+    match kvm.kernel() {
+        Err(error) => facts.push(("kernel", format!("not known: {error}"))),
+        Ok(kernel) => {
+            let version = kernel.version(kvm.space());
+            facts.push((
+                "kernel",
+                version.unwrap_or_else(|| format!("{} (the image lacks its version)", kernel.name())),
+            ));
+            facts.extend(kernel.panic_message(kvm.space()).map(|message| ("panic", message)));
+            facts.extend(crash(kvm));
+        }
+    }
+    facts
+}
+
+fn machine(kvm: &Kvm) -> String {
+    let machine = kvm.space().machine;
+    let order = if machine.big_endian { "big" } else { "little" };
+    format!("{}, {order} endian{}", machine.arch.name, if kvm.native() { ", native here" } else { "" })
+}
+
+fn kernel_file(kvm: &Kvm) -> String {
+    let Some(file) = kvm.symbols().file() else { return "none".into() };
+    let trust = match kvm.verdict() {
+        Verdict::Verified(what) => format!("verified by {}", what.join(", ")),
+        Verdict::Unverified => "not verified: nothing could be compared".into(),
+        Verdict::Forced(_) => "DOES NOT MATCH the image".into(),
+    };
+    format!("{} ({trust})", file.source().path().display())
+}
+
+fn crash(kvm: &Kvm) -> Vec<(&'static str, String)> {
+    let list = match kvm.threads() {
+        Ok(list) => list,
+        Err(error) => return vec![("threads", error.to_string())],
+    };
+    let crashed = list.items.iter().find(|thread| thread.crashed);
+    let describe = |thread: &Thread| {
+        let cpu = thread.on_cpu.map(|cpu| format!(" on CPU {cpu}")).unwrap_or_default();
+        format!("{} (pid {}) {}{cpu}", thread.tid, thread.pid, thread.name)
+    };
+    let lost = match list.problems.len() {
+        0 => String::new(),
+        lost => format!(", and {lost} that could not be read"),
+    };
+    let mut facts = vec![("threads", format!("{}{lost}", list.items.len()))];
+    facts.extend(crashed.map(|thread| ("crashed", describe(thread))));
+    facts
+}
+
+/// [`info`] as text.
+pub fn info_text(kvm: &Kvm) -> String {
+    info(kvm).iter().fold(String::new(), |mut text, (name, value)| {
+        let _ = writeln!(text, "{name:<12} {value}"); // writing to a String cannot fail
+        text
+    })
+}

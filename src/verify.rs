@@ -1,0 +1,87 @@
+//! Whether a kernel file is the one that wrote an image.
+
+use crate::space::Space;
+use crate::symbols::KernelFile;
+use crate::{Error, Result};
+use goblin::elf::section_header::SHT_NOTE;
+use kgdbserver_arch::Va;
+
+/// How far a kernel file can be trusted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// These agree between the file and the image.
+    Verified(Vec<String>),
+    /// Nothing could be compared: the image lacks the pages, or the file the contents.
+    Unverified,
+    /// They disagree, and the user said to go on.
+    Forced(String),
+}
+
+/// Constants of a FreeBSD kernel, which the file and the running kernel hold alike.
+const CONSTANTS: &[&str] = &[
+    "version",
+    "osreldate",
+    "pcb_size",
+    "proc_off_p_pid",
+    "proc_off_p_comm",
+    "proc_off_p_list",
+    "proc_off_p_threads",
+    "thread_off_td_tid",
+    "thread_off_td_pcb",
+];
+
+/// No constant is larger.
+const LIMIT: u64 = 4096;
+
+/// Compares what both should hold alike. The first disagreement is an error.
+pub fn compare(file: &KernelFile, image: &Space) -> Result<Verdict> {
+    machine(file, image)?;
+    let mut agreed = Vec::new();
+    for (what, va, len) in build_id(file).into_iter().chain(constants(file)) {
+        let Some((ours, theirs)) = file.contents(va, len).zip(bytes_of(image, va, len)) else { continue };
+        if ours == theirs {
+            agreed.push(what);
+        } else if theirs.iter().any(|byte| *byte != 0) {
+            return Err(Error::Mismatch { what, kernel: show(&ours), image: show(&theirs) });
+        }
+        // A page of zeros was trimmed from the image, and says nothing.
+    }
+    Ok(if agreed.is_empty() { Verdict::Unverified } else { Verdict::Verified(agreed) })
+}
+
+fn machine(file: &KernelFile, image: &Space) -> Result<()> {
+    if file.machine() == Some(image.machine) {
+        return Ok(());
+    }
+    let what = "the machine".to_owned();
+    Err(Error::Mismatch { what, kernel: file.machine_name(), image: image.machine.arch.name.into() })
+}
+
+fn build_id(file: &KernelFile) -> Option<(String, Va, u64)> {
+    let mut notes =
+        file.sections().iter().filter(|section| section.header.sh_type == SHT_NOTE && section.is_alloc());
+    let note = &notes.find(|section| section.name == ".note.gnu.build-id")?.header;
+    Some(("the build id".into(), Va(note.sh_addr), note.sh_size)).filter(|(_, _, len)| *len <= LIMIT)
+}
+
+fn constants(file: &KernelFile) -> impl Iterator<Item = (String, Va, u64)> {
+    CONSTANTS.iter().filter_map(|name| {
+        let symbol = file.by_name(name).filter(|symbol| (1..=LIMIT).contains(&symbol.size))?;
+        Some(((*name).to_owned(), symbol.va, symbol.size))
+    })
+}
+
+fn bytes_of(image: &Space, va: Va, len: u64) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(len).ok()?];
+    image.read_exact(va, &mut bytes).ok().map(|()| bytes)
+}
+
+/// Text in quotes, all else in hexadecimal.
+fn show(bytes: &[u8]) -> String {
+    let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    let printable = |byte: &u8| byte.is_ascii_graphic() || matches!(byte, b' ' | b'\n' | b'\t');
+    if text.len() > 4 && text.iter().all(printable) {
+        return format!("{:?}", String::from_utf8_lossy(text).trim_end());
+    }
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
