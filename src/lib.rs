@@ -8,6 +8,7 @@ pub mod kvm;
 pub mod pages;
 pub mod report;
 pub mod space;
+pub mod stub;
 pub mod symbols;
 pub mod verify;
 

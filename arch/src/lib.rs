@@ -55,11 +55,11 @@ pub struct FramePointer {
     /// Index of the frame-pointer register.
     pub register: usize,
     /// Where the caller's frame pointer was saved.
-    pub caller_fp: u64,
+    pub caller_fp: i32,
     /// Where the return address was saved.
-    pub return_address: u64,
+    pub return_address: i32,
     /// The canonical frame address: the caller's stack pointer.
-    pub cfa: u64,
+    pub cfa: i32,
     /// The frame pointer's number in DWARF.
     pub dwarf_fp: u16,
     /// The stack pointer's number in DWARF.

@@ -19,7 +19,7 @@ pub fn backtrace(mem: &Space, registers: &Registers) -> Vec<Va> {
     let mut frame = registers.get(layout.register).unwrap_or(0);
     let mut seen = HashSet::new();
     while frame != 0 && seen.insert(frame) && trace.len() < LIMIT {
-        let word = |offset: u64| mem.pointer(Va(frame.checked_add(offset)?)).ok();
+        let word = |offset: i32| mem.pointer(Va(frame.checked_add_signed(offset.into())?)).ok();
         let (Some(Va(caller)), Some(Va(address))) = (word(layout.caller_fp), word(layout.return_address))
         else {
             break;

@@ -112,6 +112,11 @@ impl KernelFile {
         self.header.e_ident.get(EI_OSABI).copied().unwrap_or(0)
     }
 
+    /// Where execution begins.
+    pub fn entry(&self) -> Va {
+        Va(self.header.e_entry)
+    }
+
     /// The sections, in file order.
     pub fn sections(&self) -> &[Section] {
         &self.sections

@@ -1,6 +1,7 @@
 //! Names and addresses of the kernel's functions and variables.
 
 mod elf;
+pub mod served;
 mod types;
 
 pub use elf::{KernelFile, Section, is_kernel};

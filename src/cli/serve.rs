@@ -1,0 +1,122 @@
+use super::files::Files;
+use super::{Failure, Named, Outcome};
+use clap::Args;
+use kgdbserver::Kvm;
+use kgdbserver::stub::serve::{Address, Listener, Server};
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Serve an image to debuggers (the default command).
+#[derive(Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    named: Named,
+    #[command(flatten)]
+    how: How,
+    /// The kernel file and the image, in any order.
+    #[arg(value_name = "[KERNEL] IMAGE", required = true)]
+    arguments: Vec<OsString>,
+}
+
+/// How debuggers reach the server.
+#[derive(Args)]
+pub(super) struct How {
+    /// HOST:PORT, :PORT (of this machine only; 0 is any free port), or unix:PATH.
+    #[arg(short, long, value_name = "ADDRESS", default_value = ":1234")]
+    listen: Address,
+    /// Serve one debugger on standard input and output: target remote | kgdbserver --stdio KERNEL IMAGE.
+    #[arg(long, conflicts_with = "listen")]
+    stdio: bool,
+    /// Serve one debugger, then exit.
+    #[arg(long)]
+    once: bool,
+    /// Allow an address that other machines can reach. There is no password.
+    #[arg(long)]
+    allow_remote: bool,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> Outcome {
+        let (files, rest) = Files::take(&self.named, &self.arguments, 0)?;
+        if let Some(extra) = rest.first() {
+            return Err(Failure::Usage(format!("{}: no such file", extra.display())));
+        }
+        let kvm = files.open(self.named.force)?;
+        self.how.serve(kvm)
+    }
+}
+
+impl How {
+    /// Serves an image until the process is told to end.
+    pub(super) fn serve(&self, kvm: Kvm) -> Outcome {
+        let kvm = Arc::new(kvm);
+        let server = Server::new(kvm.clone());
+        if self.stdio {
+            server.stdio();
+            return Ok(ExitCode::SUCCESS);
+        }
+        let listener = Listener::bind(&self.listen, self.allow_remote)?;
+        if self.allow_remote {
+            log::warn!("other machines may connect and read all of the image; there is no password");
+        }
+        eprint!("{}", banner(&kvm, &self.listen, &listener));
+        listener.serve(&server, self.once).map_err(|error| {
+            eprintln!("kgdbserver: {error}");
+            Failure::Said
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Where the server listens, and what to type in each debugger.
+fn banner(kvm: &Kvm, address: &Address, listener: &Listener) -> String {
+    let (line, gdb, lldb) = match (address, listener.port()) {
+        (Address::Unix(path), _) => {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            let path = path.display();
+            let lldb = format!("process connect unix-connect://{path}");
+            (format!("Listening on {path}"), format!("target remote {path}"), lldb)
+        }
+        (Address::Tcp(..), port) => {
+            let port = port.unwrap_or(0);
+            (format!("Listening on port {port}"), format!("target remote :{port}"), format!("gdb-remote {port}"))
+        }
+    };
+    let kernel = kvm.symbols().file().map(|file| file.source().path());
+    let lines = match kernel {
+        Some(kernel) => with_kernel(kernel, is_branded(kvm), &gdb, &lldb),
+        None => format!(
+            "  gdb KERNEL -ex '{gdb}'\n  lldb KERNEL -o '{lldb}'\n\
+             with the kernel's own file, whose symbols find the threads{}",
+            "\n(a FreeBSD kernel in a gdb without FreeBSD support: gdb -ex 'set osabi none' -ex 'file KERNEL' -ex ...)"
+        ),
+    };
+    format!("{line}\nConnect with\n{lines}\n")
+}
+
+fn with_kernel(kernel: &Path, branded: bool, gdb: &str, lldb: &str) -> String {
+    let kernel = quoted(kernel);
+    // gdb on Linux cuts the pointers of a FreeBSD file to 32 bits unless it is told so before it reads the file.
+    let own = match branded {
+        true => format!("gdb -ex 'set osabi none' -ex 'file {kernel}' -ex '{gdb}'"),
+        false => format!("gdb {kernel} -ex '{gdb}'"),
+    };
+    format!(
+        "  gdb -ex '{gdb}'\n  lldb {kernel} -o '{lldb}'\n\
+         gdb gets the kernel's symbols from here; with a kernel file of your own it is\n  {own}"
+    )
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,@%".contains(c);
+    if text.chars().all(plain) { text } else { format!("\"{}\"", text.replace(['"', '\\', '$', '`'], "?")) }
+}
+
+fn is_branded(kvm: &Kvm) -> bool {
+    const FREEBSD: u8 = 9;
+    kvm.symbols().file().is_some_and(|file| file.os_abi() == FREEBSD)
+}

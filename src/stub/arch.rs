@@ -1,0 +1,48 @@
+//! The one architecture that gdbstub is told of: the real one is data, sent as a target description at run time.
+
+use gdbstub::arch::{Arch, RegId, Registers};
+use std::num::NonZeroUsize;
+
+/// Any machine, with addresses of up to 64 bits.
+pub(super) enum AnyArch {}
+
+impl Arch for AnyArch {
+    type Usize = u64;
+    type Registers = AnyRegisters;
+    type BreakpointKind = usize;
+    type RegId = AnyRegId;
+}
+
+/// Registers as they go into a `g` packet.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub(super) struct AnyRegisters {
+    pub(super) pc: u64,
+    pub(super) bytes: Vec<Option<u8>>,
+}
+
+impl Registers for AnyRegisters {
+    type ProgramCounter = u64;
+
+    fn pc(&self) -> u64 {
+        self.pc
+    }
+
+    fn gdb_serialize(&self, write_byte: impl FnMut(Option<u8>)) {
+        self.bytes.iter().copied().for_each(write_byte);
+    }
+
+    fn gdb_deserialize(&mut self, bytes: &[u8]) -> Result<(), ()> {
+        self.bytes = bytes.iter().copied().map(Some).collect();
+        Ok(())
+    }
+}
+
+/// A register by its number in the target description.
+#[derive(Debug)]
+pub(super) struct AnyRegId(pub(super) usize);
+
+impl RegId for AnyRegId {
+    fn from_raw_id(id: usize) -> Option<(Self, Option<NonZeroUsize>)> {
+        Some((Self(id), None))
+    }
+}

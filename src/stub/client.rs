@@ -1,0 +1,22 @@
+//! Which debugger is on the line, by what it sends. Some answers must differ: see `docs/debuggers.md`.
+
+/// What is known of the client.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Client {
+    /// lldb, rather than gdb or something of gdb's kind.
+    pub(super) lldb: bool,
+    /// It wants `b` before the bytes of an `x` reply; lldb before 20 wants just the bytes.
+    pub(super) x_prefix: bool,
+    /// It asked for a text with every error.
+    pub(super) error_strings: bool,
+}
+
+impl Client {
+    /// Learns from the features that a client lists in `qSupported`. lldb begins with `xmlRegisters=`, gdb has
+    /// `qRelocInsn+`.
+    pub(super) fn learn(&mut self, features: &str) {
+        let has = |name: &str| features.split(';').any(|feature| feature.starts_with(name));
+        self.lldb = self.lldb || has("xmlRegisters=") && !has("qRelocInsn");
+        self.x_prefix = !self.lldb || has("binary-upload+");
+    }
+}

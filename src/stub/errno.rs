@@ -1,0 +1,14 @@
+//! Error numbers of replies; Linux's values, which clients print.
+
+/// No such file, or part of the protocol's own.
+pub(super) const NO_ENTRY: u8 = 2;
+/// No such thread.
+pub(super) const NO_THREAD: u8 = 3;
+/// Memory that cannot be read.
+pub(super) const FAULT: u8 = 14;
+/// A packet that cannot be understood.
+pub(super) const INVALID: u8 = 22;
+/// A write.
+pub(super) const READ_ONLY: u8 = 30;
+/// A register that was not saved.
+pub(super) const UNAVAILABLE: u8 = 61;

@@ -1,0 +1,230 @@
+//! The front: looks at every packet first.
+
+use super::gdbstub_core::Core;
+use super::target::KernelTarget;
+use super::transport::{Event, Transport};
+use super::{encode, errno, host, memory, resolve, resume, threads};
+use crate::Kvm;
+use crate::symbols::served::SymbolFile;
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+/// What we announce: longer replies make gdb and lldb faster, up to about this.
+pub(super) const PACKET_SIZE: usize = 128 << 10;
+
+/// How a packet is answered.
+pub(super) enum Reply {
+    /// `OK`.
+    Ok,
+    /// A payload.
+    Packet(Vec<u8>),
+    /// Several packets, one behind the other.
+    Packets(Vec<Vec<u8>>),
+    /// A number, and a text for clients that asked for texts.
+    Error(u8, String),
+    /// The empty reply: not supported.
+    Unsupported,
+    /// gdbstub answers this packet, which may not be the one that came.
+    Pass(Vec<u8>),
+}
+
+impl Reply {
+    /// The packet breaks the protocol's grammar.
+    pub(super) fn malformed(expected: &str) -> Self {
+        Self::Error(errno::INVALID, format!("malformed packet: expected {expected}"))
+    }
+
+    /// A part of an object that is read in pieces: `OFFSET,LENGTH`.
+    pub(super) fn xfer(data: &[u8], arguments: &[u8]) -> Self {
+        let Some((offset, length)) = encode::pair(arguments) else { return Self::malformed("OFFSET,LENGTH") };
+        let rest = usize::try_from(offset).ok().and_then(|offset| data.get(offset..)).unwrap_or_default();
+        let length = usize::try_from(length).unwrap_or(usize::MAX).min(PACKET_SIZE / 2);
+        let (piece, more) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+        let mut packet = vec![if more.is_empty() { b'l' } else { b'm' }];
+        encode::escape(&mut packet, piece);
+        Self::Packet(packet)
+    }
+}
+
+/// A packet that the front answers.
+struct Row {
+    /// What the packet begins with, or is.
+    name: &'static str,
+    /// Whether arguments follow.
+    arguments: bool,
+    /// Answers it; gets what follows the name.
+    answer: fn(&mut Session, &[u8]) -> Reply,
+}
+
+const fn is(name: &'static str, answer: fn(&mut Session, &[u8]) -> Reply) -> Row {
+    Row { name, arguments: false, answer }
+}
+
+const fn begins(name: &'static str, answer: fn(&mut Session, &[u8]) -> Reply) -> Row {
+    Row { name, arguments: true, answer }
+}
+
+/// The first row that fits counts.
+static ROWS: &[Row] = &[
+    is("?", threads::stop_reason),
+    begins("H", threads::select),
+    begins("T", threads::alive),
+    begins("g", |session, suffix| threads::registers(session, &[b"g", suffix].concat())),
+    begins("p", |session, suffix| threads::registers(session, &[b"p", suffix].concat())),
+    begins("m", memory::m),
+    begins("x", memory::x),
+    begins("G", resume::write),
+    begins("M", resume::write),
+    begins("P", resume::write),
+    begins("X", resume::write),
+    begins("Z", resume::breakpoint),
+    begins("z", resume::breakpoint),
+    is("vCont?", |_, _| Reply::Unsupported),
+    begins("vCont", resume::resume),
+    begins("c", resume::resume),
+    begins("C", resume::resume),
+    begins("s", resume::resume),
+    begins("S", resume::resume),
+    begins("qSupported", supported),
+    is("QStartNoAckMode", no_acks),
+    is("QThreadSuffixSupported", lldb),
+    is("QEnableErrorStrings", error_strings),
+    is("qC", threads::current),
+    begins("qXfer:threads:read::", threads::xfer),
+    begins("qThreadStopInfo", threads::stop_info),
+    is("jThreadsInfo", threads::json_info),
+    is("qHostInfo", host::host),
+    is("qProcessInfo", host::process),
+    begins("qSymbol:", resolve::symbol),
+];
+
+/// One debugger's session.
+pub(super) struct Session {
+    pub(super) target: KernelTarget,
+    pub(super) resolve: resolve::Answers,
+    /// `qXfer:threads`' document, which a client reads in many pieces.
+    pub(super) threads_xml: Option<String>,
+    core: Core,
+    /// The client agreed that packets are not acknowledged.
+    acks_end: bool,
+}
+
+impl Session {
+    pub(super) fn new(kvm: Arc<Kvm>, symbol_file: Arc<SymbolFile>) -> Self {
+        let mut target = KernelTarget::new(kvm, symbol_file);
+        let core = Core::new(&mut target);
+        Self { target, resolve: resolve::Answers::default(), threads_xml: None, core, acks_end: false }
+    }
+
+    /// Serves one connection to its end.
+    pub(super) fn run(&mut self, stream: impl Read + Write) -> io::Result<()> {
+        let mut wire = Transport::new(stream);
+        loop {
+            let packets = match wire.receive()? {
+                Event::Closed => return Ok(()),
+                Event::Packet(packet) => self.answer(&packet),
+                Event::TooLong => self.encode(Reply::malformed("a shorter packet")),
+                Event::Damaged => self.encode(Reply::malformed("a correct checksum")),
+            };
+            wire.send(packets)?;
+            if std::mem::take(&mut self.acks_end) {
+                wire.stop_acks();
+            }
+            if self.core.is_over() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The packets that answer a packet.
+    pub(super) fn answer(&mut self, packet: &[u8]) -> Vec<u8> {
+        log::trace!("<- {}", String::from_utf8_lossy(packet.get(..200).unwrap_or(packet)));
+        let reply = match row(packet) {
+            Some((row, arguments)) => (row.answer)(self, arguments),
+            None => Reply::Pass(packet.to_vec()),
+        };
+        let packets = self.encode(reply);
+        log::trace!("-> {}", String::from_utf8_lossy(packets.get(..200).unwrap_or(&packets)));
+        packets
+    }
+
+    /// Makes a thread the current one, for us and for gdbstub.
+    pub(super) fn select(&mut self, position: usize) {
+        let Some(thread) = self.target.threads().get(position) else { return };
+        let packet = format!("Hg{:x}", thread.tid);
+        self.target.selected = position;
+        self.core.answer(&mut self.target, packet.as_bytes());
+    }
+
+    /// Shows the client another view of the image: with other names there may be other threads.
+    pub(super) fn replace(&mut self, kvm: Kvm) {
+        self.target.show(Arc::new(kvm));
+        self.threads_xml = None;
+        self.select(0);
+    }
+
+    fn encode(&mut self, reply: Reply) -> Vec<u8> {
+        let mut out = Vec::new();
+        match reply {
+            Reply::Ok => encode::frame(&mut out, b"OK"),
+            Reply::Unsupported => encode::frame(&mut out, b""),
+            Reply::Packet(payload) => encode::frame(&mut out, &payload),
+            Reply::Packets(payloads) => payloads.iter().for_each(|payload| encode::frame(&mut out, payload)),
+            Reply::Error(number, text) => encode::frame(&mut out, &self.error(number, &text)),
+            Reply::Pass(packet) => return self.core.answer(&mut self.target, &packet),
+        }
+        out
+    }
+
+    fn error(&self, number: u8, text: &str) -> Vec<u8> {
+        let mut payload = format!("E{number:02x}").into_bytes();
+        if self.target.client.error_strings {
+            payload.push(b';');
+            payload.extend(encode::hex(text.as_bytes()));
+        }
+        payload
+    }
+}
+
+fn row(packet: &[u8]) -> Option<(&'static Row, &[u8])> {
+    ROWS.iter().find_map(|row| {
+        let rest = packet.strip_prefix(row.name.as_bytes())?;
+        (row.arguments || rest.is_empty()).then_some((row, rest))
+    })
+}
+
+/// `qSupported`: gdbstub's list, with what the front adds, and without what it answers differently.
+///
+/// Without `multiprocess` gdb shows `Thread 100670`, with it `Thread 1.100670`: there is only one kernel.
+fn supported(session: &mut Session, features: &[u8]) -> Reply {
+    let features = String::from_utf8_lossy(features.strip_prefix(b":").unwrap_or(features)).into_owned();
+    session.target.client.learn(&features);
+    let ours = |feature: &&str| !feature.is_empty() && !feature.starts_with("multiprocess");
+    let passed = features.split(';').filter(ours).collect::<Vec<_>>().join(";");
+    let reply = session.core.supported(&mut session.target, &passed);
+    let kept = |feature: &&str| {
+        let changed = ["PacketSize=", "multiprocess", "vContSupported"];
+        !changed.iter().any(|name| feature.starts_with(name))
+    };
+    let theirs = reply.split(';').filter(kept);
+    let size = format!("PacketSize={PACKET_SIZE:x}");
+    let added = ["qXfer:threads:read+", "binary-upload+", "QThreadSuffixSupported+"];
+    let list: Vec<&str> = std::iter::once(size.as_str()).chain(theirs).chain(added).collect();
+    Reply::Packet(list.join(";").into_bytes())
+}
+
+fn no_acks(session: &mut Session, _: &[u8]) -> Reply {
+    session.acks_end = true;
+    Reply::Ok
+}
+
+/// Only lldb sends this.
+fn lldb(session: &mut Session, _: &[u8]) -> Reply {
+    session.target.client.lldb = true;
+    Reply::Ok
+}
+
+fn error_strings(session: &mut Session, _: &[u8]) -> Reply {
+    session.target.client.error_strings = true;
+    Reply::Ok
+}

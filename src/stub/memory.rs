@@ -1,0 +1,38 @@
+//! Memory: `m` and `x`, which gdbstub would answer too, but with pieces glued together where a read ends early.
+
+use super::front::{PACKET_SIZE, Reply, Session};
+use super::{encode, errno};
+
+/// `mADDRESS,LENGTH`: hexadecimal digits.
+pub(super) fn m(session: &mut Session, arguments: &[u8]) -> Reply {
+    match read(session, arguments, PACKET_SIZE / 2 - 16) {
+        Ok(bytes) => Reply::Packet(encode::hex(&bytes)),
+        Err(reply) => reply,
+    }
+}
+
+/// `xADDRESS,LENGTH`: binary data. gdb since 16 and lldb since 20 want a `b` before it; lldb before that probes with a
+/// length of 0, expects `OK`, and then wants the bytes alone.
+pub(super) fn x(session: &mut Session, arguments: &[u8]) -> Reply {
+    let prefix = session.target.client.x_prefix;
+    let mut packet = if prefix { b"b".to_vec() } else { Vec::new() };
+    match read(session, arguments, PACKET_SIZE - 16) {
+        Ok(bytes) if bytes.is_empty() && !prefix => return Reply::Ok,
+        Ok(bytes) => encode::escape(&mut packet, &bytes),
+        Err(reply) => return reply,
+    }
+    Reply::Packet(packet)
+}
+
+/// Reads at most `limit` bytes; what is asked beyond that, or cannot be read, the client asks for again.
+fn read(session: &Session, arguments: &[u8], limit: usize) -> Result<Vec<u8>, Reply> {
+    let (va, length) = encode::pair(arguments).ok_or_else(|| Reply::malformed("ADDRESS,LENGTH"))?;
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(limit).min(limit)];
+    if bytes.is_empty() {
+        return Ok(bytes);
+    }
+    let got =
+        session.target.read(va, &mut bytes).map_err(|error| Reply::Error(errno::FAULT, error.to_string()))?;
+    bytes.truncate(got);
+    Ok(bytes)
+}

@@ -1,0 +1,40 @@
+use super::KernelTarget;
+use crate::kernel::{Thread, frames};
+use kgdbserver_arch::Va;
+
+pub(super) fn run(target: &KernelTarget, arguments: &[&str]) -> Result<String, String> {
+    let threads: Vec<&Thread> = match arguments {
+        [] => target.current().into_iter().collect(),
+        ["all"] => target.threads().iter().collect(),
+        [tid] => {
+            let tid = tid.parse().map_err(|_| format!("{tid}: not a thread id"))?;
+            vec![target.thread(tid).ok_or_else(|| format!("{tid}: no such thread"))?.1]
+        }
+        _ => return Err("monitor bt [TID|all]".into()),
+    };
+    Ok(threads.into_iter().map(|thread| one(target, thread)).collect())
+}
+
+fn one(target: &KernelTarget, thread: &Thread) -> String {
+    let heading = format!("thread {} (pid {}) {}\n", thread.tid, thread.pid, thread.name);
+    let trace = frames::backtrace(target.kvm.space(), &target.registers(thread));
+    if trace.is_empty() {
+        let why = match thread.saved {
+            crate::kernel::Saved::Nowhere(why) => why,
+            _ => "they cannot be read",
+        };
+        return format!("{heading}  no registers: {why}\n");
+    }
+    let line =
+        |(number, va): (usize, &Va)| format!("#{number:<3} {:#018x}{}\n", va.0, name(target, number, *va));
+    heading + &trace.iter().enumerate().map(line).collect::<String>()
+}
+
+/// ` in panic+0x43`. A return address is behind the call, which may be the last instruction of its function.
+fn name(target: &KernelTarget, frame: usize, va: Va) -> String {
+    let call = Va(va.0.saturating_sub(u64::from(frame != 0)));
+    match target.kvm.symbol_at(call) {
+        Some((symbol, distance)) => format!(" in {}+{:#x}", symbol.name, distance + (va.0 - call.0)),
+        None => String::new(),
+    }
+}

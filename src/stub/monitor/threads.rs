@@ -1,0 +1,5 @@
+use super::KernelTarget;
+
+pub(super) fn run(target: &KernelTarget, _: &[&str]) -> Result<String, String> {
+    Ok(crate::report::threads(target.threads()))
+}

@@ -1,0 +1,267 @@
+//! What gdbstub asks of a target: registers, memory, the list of threads.
+
+use super::arch::{AnyArch, AnyRegId, AnyRegisters};
+use super::client::Client;
+use super::{describe, errno, monitor};
+use crate::kernel::{Saved, Thread};
+use crate::symbols::served::SymbolFile;
+use crate::{Error, Kvm};
+use gdbstub::common::Tid;
+use gdbstub::target::ext::base::BaseOps;
+use gdbstub::target::ext::base::multithread::MultiThreadBase;
+use gdbstub::target::ext::base::single_register_access::{SingleRegisterAccess, SingleRegisterAccessOps};
+use gdbstub::target::ext::exec_file::{ExecFile, ExecFileOps};
+use gdbstub::target::ext::monitor_cmd::{ConsoleOutput, MonitorCmd, MonitorCmdOps};
+use gdbstub::target::ext::section_offsets::{Offsets, SectionOffsets, SectionOffsetsOps};
+use gdbstub::target::ext::target_description_xml_override::{
+    TargetDescriptionXmlOverride, TargetDescriptionXmlOverrideOps,
+};
+use gdbstub::target::ext::thread_extra_info::{ThreadExtraInfo, ThreadExtraInfoOps};
+use gdbstub::target::{Target, TargetError, TargetResult};
+use kgdbserver_arch::{Registers, Va};
+use std::collections::HashMap;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+/// A kernel image, as one debugger sees it.
+pub(super) struct KernelTarget {
+    pub(super) kvm: Arc<Kvm>,
+    pub(super) client: Client,
+    threads: Vec<Thread>,
+    by_tid: HashMap<u64, usize>,
+    /// The thread that the debugger has selected; a position in the list.
+    pub(super) selected: usize,
+    xml: String,
+    symbol_file: Arc<SymbolFile>,
+}
+
+impl KernelTarget {
+    pub(super) fn new(kvm: Arc<Kvm>, symbol_file: Arc<SymbolFile>) -> Self {
+        let xml = describe::target_xml(kvm.space().machine.arch);
+        let (client, threads, by_tid) = (Client::default(), Vec::new(), HashMap::new());
+        let mut target = Self { kvm: kvm.clone(), client, threads, by_tid, selected: 0, xml, symbol_file };
+        target.show(kvm);
+        target
+    }
+
+    /// Shows another view of the same image.
+    pub(super) fn show(&mut self, kvm: Arc<Kvm>) {
+        self.threads = list_threads(&kvm);
+        let positions = self.threads.iter().enumerate();
+        self.by_tid = positions.map(|(position, thread)| (thread.tid, position)).collect();
+        self.selected = 0;
+        self.kvm = kvm;
+    }
+
+    /// All threads, the crashed one first; never empty.
+    pub(super) fn threads(&self) -> &[Thread] {
+        &self.threads
+    }
+
+    /// A thread and its position.
+    pub(super) fn thread(&self, tid: u64) -> Option<(usize, &Thread)> {
+        let position = *self.by_tid.get(&tid)?;
+        Some((position, self.threads.get(position)?))
+    }
+
+    /// The thread that the debugger has selected.
+    pub(super) fn current(&self) -> Option<&Thread> {
+        self.threads.get(self.selected)
+    }
+
+    /// Reads memory as this debugger sees it; short at what cannot be read.
+    pub(super) fn read(&self, va: u64, buf: &mut [u8]) -> crate::Result<usize> {
+        self.kvm.space().read(Va(va), buf)
+    }
+
+    /// A thread's registers. A save area that cannot be read leaves them all unavailable.
+    pub(super) fn registers(&self, thread: &Thread) -> Registers {
+        let unknown = |error: Error| {
+            log::debug!("registers of thread {}: {error}", thread.tid);
+            Registers::unknown(self.kvm.space().machine)
+        };
+        self.kvm.registers(thread).unwrap_or_else(unknown)
+    }
+
+    fn by_gdbstub_tid(&self, tid: Tid) -> Result<&Thread, TargetError<Error>> {
+        let thread = self.thread(tid.get() as u64).map(|(_, thread)| thread);
+        thread.ok_or(TargetError::Errno(errno::NO_THREAD))
+    }
+}
+
+/// The kernel's threads. A debugger wants at least one: where none can be found, one that stands for the image.
+fn list_threads(kvm: &Kvm) -> Vec<Thread> {
+    let why = match kvm.threads() {
+        Ok(list) => {
+            list.problems.iter().for_each(|problem| log::warn!("{problem}"));
+            if !list.items.is_empty() {
+                return list.items;
+            }
+            "the kernel's list of processes is empty or cannot be read".to_owned()
+        }
+        Err(error) => error.to_string(),
+    };
+    log::info!("no threads: {why}");
+    vec![Thread {
+        va: Va(0),
+        tid: 1,
+        pid: 0,
+        comm: "image".into(),
+        name: "image (threads not found)".into(),
+        state: None,
+        wait: None,
+        on_cpu: None,
+        crashed: false,
+        saved: Saved::Nowhere("threads were not found"),
+    }]
+}
+
+impl Target for KernelTarget {
+    type Arch = AnyArch;
+    type Error = Error;
+
+    fn base_ops(&mut self) -> BaseOps<'_, AnyArch, Error> {
+        BaseOps::MultiThread(self)
+    }
+
+    // Breakpoints never reach gdbstub (see `resume`), but it refuses to start without this.
+    fn guard_rail_implicit_sw_breakpoints(&self) -> bool {
+        true
+    }
+
+    fn support_target_description_xml_override(
+        &mut self,
+    ) -> Option<TargetDescriptionXmlOverrideOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_monitor_cmd(&mut self) -> Option<MonitorCmdOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_section_offsets(&mut self) -> Option<SectionOffsetsOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_exec_file(&mut self) -> Option<ExecFileOps<'_, Self>> {
+        if self.symbol_file.is_possible() { Some(self) } else { None }
+    }
+}
+
+impl MultiThreadBase for KernelTarget {
+    fn read_registers(&mut self, registers: &mut AnyRegisters, tid: Tid) -> TargetResult<(), Self> {
+        let read = self.registers(self.by_gdbstub_tid(tid)?);
+        *registers = AnyRegisters { pc: read.pc().unwrap_or(0), bytes: read.bytes().to_vec() };
+        Ok(())
+    }
+
+    fn write_registers(&mut self, _: &AnyRegisters, _: Tid) -> TargetResult<(), Self> {
+        Err(TargetError::Errno(errno::READ_ONLY))
+    }
+
+    fn read_addrs(&mut self, va: u64, buf: &mut [u8], _: Tid) -> TargetResult<usize, Self> {
+        self.read(va, buf).map_err(|_| TargetError::Errno(errno::FAULT))
+    }
+
+    fn write_addrs(&mut self, _: u64, _: &[u8], _: Tid) -> TargetResult<(), Self> {
+        Err(TargetError::Errno(errno::READ_ONLY))
+    }
+
+    fn list_active_threads(&mut self, each: &mut dyn FnMut(Tid)) -> Result<(), Error> {
+        let tids = self.threads.iter().filter_map(|thread| Tid::new(usize::try_from(thread.tid).ok()?));
+        tids.for_each(each);
+        Ok(())
+    }
+
+    fn is_thread_alive(&mut self, tid: Tid) -> Result<bool, Error> {
+        Ok(self.by_tid.contains_key(&(tid.get() as u64)))
+    }
+
+    fn support_single_register_access(&mut self) -> Option<SingleRegisterAccessOps<'_, Tid, Self>> {
+        Some(self)
+    }
+
+    fn support_thread_extra_info(&mut self) -> Option<ThreadExtraInfoOps<'_, Self>> {
+        Some(self)
+    }
+}
+
+impl SingleRegisterAccess<Tid> for KernelTarget {
+    // An unavailable register must be an error here: lldb decodes `xx` as 0xcc.
+    fn read_register(
+        &mut self,
+        tid: Tid,
+        AnyRegId(reg): AnyRegId,
+        buf: &mut [u8],
+    ) -> TargetResult<usize, Self> {
+        let bytes = self.registers(self.by_gdbstub_tid(tid)?).raw(reg);
+        let bytes = bytes.ok_or(TargetError::Errno(errno::UNAVAILABLE))?;
+        let to = buf.get_mut(..bytes.len()).ok_or(TargetError::Errno(errno::UNAVAILABLE))?;
+        to.copy_from_slice(&bytes);
+        Ok(bytes.len())
+    }
+
+    fn write_register(&mut self, _: Tid, _: AnyRegId, _: &[u8]) -> TargetResult<(), Self> {
+        Err(TargetError::Errno(errno::READ_ONLY))
+    }
+}
+
+impl ThreadExtraInfo for KernelTarget {
+    fn thread_extra_info(&self, tid: Tid, buf: &mut [u8]) -> Result<usize, Error> {
+        let text = self.thread(tid.get() as u64).map(|(_, thread)| super::threads::extra_info(thread));
+        Ok(copy(text.unwrap_or_default().as_bytes(), 0, buf.len(), buf))
+    }
+}
+
+impl TargetDescriptionXmlOverride for KernelTarget {
+    fn target_description_xml(
+        &self,
+        annex: &[u8],
+        offset: u64,
+        length: usize,
+        buf: &mut [u8],
+    ) -> TargetResult<usize, Self> {
+        if annex != b"target.xml" {
+            return Err(TargetError::Errno(errno::NO_ENTRY));
+        }
+        Ok(copy(self.xml.as_bytes(), offset, length, buf))
+    }
+}
+
+impl SectionOffsets for KernelTarget {
+    // No kernel that is supported so far runs at other addresses than it was linked for. The answer must still be given:
+    // without it lldb leaves a kernel of an operating system that it knows unloaded.
+    fn get_section_offsets(&mut self) -> Result<Offsets<u64>, Error> {
+        Ok(Offsets::Sections { text: 0, data: 0, bss: Some(0) })
+    }
+}
+
+impl ExecFile for KernelTarget {
+    fn get_exec_file(
+        &self,
+        _: Option<gdbstub::common::Pid>,
+        offset: u64,
+        length: usize,
+        buf: &mut [u8],
+    ) -> TargetResult<usize, Self> {
+        let path = self.symbol_file.path().ok_or(TargetError::Errno(errno::NO_ENTRY))?;
+        Ok(copy(path.as_os_str().as_bytes(), offset, length, buf))
+    }
+}
+
+impl MonitorCmd for KernelTarget {
+    fn handle_monitor_cmd(&mut self, command: &[u8], mut out: ConsoleOutput<'_>) -> Result<(), Error> {
+        out.write_raw(monitor::run(self, &String::from_utf8_lossy(command)).as_bytes());
+        Ok(())
+    }
+}
+
+/// The part of `data` from `offset` on that fits into `length` bytes and into `buf`.
+fn copy(data: &[u8], offset: u64, length: usize, buf: &mut [u8]) -> usize {
+    let rest = usize::try_from(offset).ok().and_then(|offset| data.get(offset..)).unwrap_or_default();
+    let wanted = rest.len().min(length).min(buf.len());
+    if let (Some(to), Some(from)) = (buf.get_mut(..wanted), rest.get(..wanted)) {
+        to.copy_from_slice(from);
+    }
+    wanted
+}

@@ -1,0 +1,168 @@
+//! Threads and registers: names for both kinds of clients, and the thread that comes first.
+
+use super::front::{Reply, Session};
+use super::{encode, errno};
+use crate::kernel::Thread;
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// `?`: the crashed thread, or else the first.
+pub(super) fn stop_reason(session: &mut Session, _: &[u8]) -> Reply {
+    session.select(0);
+    match session.target.threads().first() {
+        Some(thread) => Reply::Packet(stop_reply(session, thread, 5)),
+        None => Reply::Error(errno::NO_THREAD, "no threads".into()),
+    }
+}
+
+/// `qThreadStopInfo`, lldb's way to a thread's name. Threads that did not stop for a reason of their own have signal 0.
+pub(super) fn stop_info(session: &mut Session, arguments: &[u8]) -> Reply {
+    let thread = thread_id(arguments).and_then(|tid| session.target.thread(tid));
+    let Some((_, thread)) = thread else { return no_thread() };
+    Reply::Packet(stop_reply(session, thread, if thread.crashed { 5 } else { 0 }))
+}
+
+/// `T05thread:..;`, and for lldb the name, the reason, and the registers it would ask for next.
+pub(super) fn stop_reply(session: &Session, thread: &Thread, signal: u8) -> Vec<u8> {
+    let mut reply = format!("T{signal:02x}thread:{:x};", thread.tid);
+    if session.target.client.lldb {
+        // A name may hold `;` and `:`, so it goes in digits.
+        let _ = write!(reply, "hexname:{};", hex_text(&thread.name)); // writing to a String cannot fail
+        if let Some(reason) = reason(session, thread) {
+            let _ = write!(reply, "reason:exception;description:{};", hex_text(&reason));
+        }
+        for (reg, bytes) in expedited(session, thread) {
+            let _ = write!(reply, "{reg:02x}:{};", String::from_utf8_lossy(&encode::hex(&bytes)));
+        }
+    }
+    reply.into_bytes()
+}
+
+fn hex_text(text: &str) -> String {
+    String::from_utf8_lossy(&encode::hex(text.as_bytes())).into_owned()
+}
+
+/// Why a thread stopped, if it is the crashed one.
+fn reason(session: &Session, thread: &Thread) -> Option<String> {
+    let kvm = &session.target.kvm;
+    let panic = || kvm.kernel().ok()?.panic_message(kvm.space());
+    thread.crashed.then(|| panic().map_or("crashed".into(), |message| format!("panic: {message}")))
+}
+
+/// The registers that a client needs to show a thread's first frame.
+fn expedited(session: &Session, thread: &Thread) -> Vec<(usize, Vec<u8>)> {
+    let arch = session.target.kvm.space().machine.arch;
+    let registers = session.target.registers(thread);
+    let wanted = [arch.pc, arch.sp, arch.frames.register];
+    wanted.into_iter().filter_map(|reg| Some((reg, registers.raw(reg)?))).collect()
+}
+
+/// `jThreadsInfo`: all of that for all threads at once.
+pub(super) fn json_info(session: &mut Session, _: &[u8]) -> Reply {
+    let threads: Vec<Value> =
+        session.target.threads().iter().map(|thread| json_thread(session, thread)).collect();
+    let mut packet = Vec::new();
+    encode::escape(&mut packet, Value::from(threads).to_string().as_bytes());
+    Reply::Packet(packet)
+}
+
+fn json_thread(session: &Session, thread: &Thread) -> Value {
+    let register = |(reg, bytes): (usize, Vec<u8>)| {
+        (reg.to_string(), Value::from(String::from_utf8_lossy(&encode::hex(&bytes)).into_owned()))
+    };
+    let registers: serde_json::Map<_, _> = expedited(session, thread).into_iter().map(register).collect();
+    let mut info = json!({ "tid": thread.tid, "name": thread.name, "registers": registers });
+    if let (Some(reason), Some(info)) = (reason(session, thread), info.as_object_mut()) {
+        info.insert("reason".into(), "exception".into());
+        info.insert("description".into(), reason.into());
+        info.insert("signal".into(), 5.into());
+    }
+    info
+}
+
+/// `qXfer:threads:read`: gdb's way to names, CPUs and states.
+pub(super) fn xfer(session: &mut Session, arguments: &[u8]) -> Reply {
+    let xml = session.threads_xml.take().unwrap_or_else(|| threads_xml(session.target.threads()));
+    let reply = Reply::xfer(xml.as_bytes(), arguments);
+    session.threads_xml = Some(xml);
+    reply
+}
+
+fn threads_xml(threads: &[Thread]) -> String {
+    let mut xml = String::from("<?xml version=\"1.0\"?>\n<threads>\n");
+    for thread in threads {
+        let core = thread.on_cpu.map(|cpu| format!(" core=\"{cpu}\"")).unwrap_or_default();
+        let (name, extra) = (encode::xml(&thread.name), encode::xml(&extra_info(thread)));
+        let _ = writeln!(xml, "<thread id=\"{:x}\"{core} name=\"{name}\">{extra}</thread>", thread.tid);
+    }
+    xml + "</threads>\n"
+}
+
+/// `pid 28 [S] vmwait`.
+pub(super) fn extra_info(thread: &Thread) -> String {
+    let state = thread.state.map(|state| format!(" [{state}]")).unwrap_or_default();
+    let wait = thread.wait.as_ref().map(|wait| format!(" {wait}")).unwrap_or_default();
+    let crashed = if thread.crashed { " crashed" } else { "" };
+    format!("pid {}{state}{wait}{crashed}", thread.pid)
+}
+
+/// `qC`: the current thread. lldb takes a plain number for a process, and then fails to connect.
+pub(super) fn current(session: &mut Session, _: &[u8]) -> Reply {
+    let Some(thread) = session.target.current() else { return no_thread() };
+    let process = if session.target.client.lldb { "p1." } else { "" };
+    Reply::Packet(format!("QC{process}{:x}", thread.tid).into_bytes())
+}
+
+/// `T`: whether a thread exists.
+pub(super) fn alive(session: &mut Session, arguments: &[u8]) -> Reply {
+    let Some(tid) = thread_id(arguments) else { return Reply::malformed("a thread") };
+    if session.target.thread(tid).is_some() { Reply::Ok } else { no_thread() }
+}
+
+/// `H`: which thread the next packets mean. 0 is any thread, -1 all of them.
+pub(super) fn select(session: &mut Session, arguments: &[u8]) -> Reply {
+    let (operation, id) = arguments.split_at_checked(1).unwrap_or_default();
+    let any = |id: &[u8]| matches!(id, b"0" | b"-1" | b"p1.0" | b"p1.-1" | b"p-1.-1" | b"p0.0");
+    match (operation, thread_id(id)) {
+        // Only memory and registers depend on the thread: nothing runs.
+        (b"c", Some(_)) => Reply::Ok,
+        (b"c" | b"g", _) if any(id) => Reply::Ok,
+        (b"g", Some(tid)) => match session.target.thread(tid).map(|(position, _)| position) {
+            Some(position) => {
+                session.select(position);
+                Reply::Ok
+            }
+            None => no_thread(),
+        },
+        _ => Reply::malformed("g or c, and a thread"),
+    }
+}
+
+/// `g` and `p`, with lldb's suffix that names the thread. gdbstub answers for the thread that is selected.
+pub(super) fn registers(session: &mut Session, packet: &[u8]) -> Reply {
+    const SUFFIX: &[u8] = b";thread:";
+    let Some(at) = memchr::memmem::find(packet, SUFFIX) else { return Reply::Pass(packet.to_vec()) };
+    let (packet, id) = packet.split_at_checked(at).unwrap_or_default();
+    let id = id.get(SUFFIX.len()..).unwrap_or_default();
+    let tid = thread_id(id.strip_suffix(b";").unwrap_or(id));
+    match tid.and_then(|tid| session.target.thread(tid)).map(|(position, _)| position) {
+        Some(position) => {
+            session.select(position);
+            Reply::Pass(packet.to_vec())
+        }
+        None => no_thread(),
+    }
+}
+
+/// A thread's number, with or without a process before it.
+pub(super) fn thread_id(text: &[u8]) -> Option<u64> {
+    let number = match text.strip_prefix(b"p") {
+        Some(rest) => rest.splitn(2, |byte| *byte == b'.').nth(1)?,
+        None => text,
+    };
+    encode::number(number).filter(|tid| *tid != 0)
+}
+
+fn no_thread() -> Reply {
+    Reply::Error(errno::NO_THREAD, "there is no such thread".into())
+}

@@ -1,0 +1,220 @@
+//! Packets over a byte stream: framing, acknowledgements, and what rude clients send.
+
+use super::encode;
+use std::io::{self, Read, Write};
+
+/// No packet of a client is longer; we announce less (see `front::PACKET_SIZE`).
+const PACKET_LIMIT: usize = 256 << 10;
+
+/// What came in.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    /// A packet's payload, as it was sent: binary data in it is still escaped.
+    Packet(Vec<u8>),
+    /// A packet longer than any that is to be expected; it was read to its end and thrown away.
+    TooLong,
+    /// A packet whose checksum is wrong, on a connection that agreed not to acknowledge, so nobody will send it again.
+    Damaged,
+    /// The stream ended, or never was the protocol's.
+    Closed,
+}
+
+/// One connection.
+pub(super) struct Transport<S> {
+    stream: S,
+    buffer: Vec<u8>,
+    /// How far the buffer was used.
+    at: usize,
+    /// Whether packets are acknowledged: until the client asks that they are not.
+    acks: bool,
+    /// What was sent last, for a client that did not understand it.
+    last: Vec<u8>,
+    out: Vec<u8>,
+    begun: bool,
+}
+
+impl<S: Read + Write> Transport<S> {
+    pub(super) fn new(stream: S) -> Self {
+        let (buffer, last, out) = (Vec::new(), Vec::new(), Vec::new());
+        Self { stream, buffer, at: 0, acks: true, last, out, begun: false }
+    }
+
+    /// From the next packet on, none is acknowledged.
+    pub(super) fn stop_acks(&mut self) {
+        self.acks = false;
+    }
+
+    /// Waits for the next packet. A client's ^C is passed over: nothing runs that could be interrupted.
+    pub(super) fn receive(&mut self) -> io::Result<Event> {
+        loop {
+            let Some(byte) = self.byte()? else { return Ok(Event::Closed) };
+            // A browser, or a port scanner: nothing that speaks the protocol begins in another way.
+            if !self.begun && !matches!(byte, b'+' | b'-' | b'$' | 0x03) {
+                return Ok(Event::Closed);
+            }
+            self.begun = true;
+            match byte {
+                b'-' if self.acks => self.send_again()?,
+                b'$' => {
+                    if let Some(event) = self.packet()? {
+                        return Ok(event);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The rest of a packet; none if its checksum is wrong and the client was asked to send it again.
+    fn packet(&mut self) -> io::Result<Option<Event>> {
+        let mut payload = Vec::new();
+        let mut sum = 0u8;
+        let mut length = 0;
+        loop {
+            match self.byte()? {
+                None => return Ok(Some(Event::Closed)),
+                Some(b'#') => break,
+                Some(byte) => {
+                    sum = sum.wrapping_add(byte);
+                    length += 1;
+                    if length <= PACKET_LIMIT {
+                        payload.push(byte);
+                    }
+                }
+            }
+        }
+        let (Some(high), Some(low)) = (self.byte()?, self.byte()?) else { return Ok(Some(Event::Closed)) };
+        let sound = encode::unhex(&[high, low]).as_deref() == Some(&[sum]);
+        Ok(match (sound, self.acks) {
+            (true, acks) => {
+                if acks {
+                    self.out.push(b'+');
+                }
+                Some(if length > PACKET_LIMIT { Event::TooLong } else { Event::Packet(payload) })
+            }
+            (false, true) => {
+                self.stream.write_all(b"-")?;
+                self.stream.flush()?;
+                None
+            }
+            (false, false) => Some(Event::Damaged),
+        })
+    }
+
+    /// Sends bytes that are packets already, behind the acknowledgement that is due.
+    pub(super) fn send(&mut self, packets: Vec<u8>) -> io::Result<()> {
+        self.out.extend_from_slice(&packets);
+        self.last = packets;
+        let sent = self.stream.write_all(&self.out).and_then(|()| self.stream.flush());
+        self.out.clear();
+        sent
+    }
+
+    fn send_again(&mut self) -> io::Result<()> {
+        self.stream.write_all(&self.last)?;
+        self.stream.flush()
+    }
+
+    fn byte(&mut self) -> io::Result<Option<u8>> {
+        if self.at >= self.buffer.len() {
+            self.buffer.resize(16 << 10, 0);
+            let got = loop {
+                match self.stream.read(&mut self.buffer) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    other => break other?,
+                }
+            };
+            self.buffer.truncate(got);
+            self.at = 0;
+        }
+        let byte = self.buffer.get(self.at).copied();
+        self.at += 1;
+        Ok(byte)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A client that has sent `input` and hung up.
+    struct Script {
+        input: io::Cursor<Vec<u8>>,
+        output: Vec<u8>,
+    }
+
+    impl Read for Script {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            self.input.read(buf)
+        }
+    }
+
+    impl Write for Script {
+        fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+            self.output.write(buf)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn transport(input: &[u8]) -> Transport<Script> {
+        Transport::new(Script { input: io::Cursor::new(input.to_vec()), output: Vec::new() })
+    }
+
+    fn packet(text: &str) -> Event {
+        Event::Packet(text.into())
+    }
+
+    #[test]
+    fn packets_are_acknowledged_with_their_reply() {
+        let mut wire = transport(b"+$qC#b4");
+        assert_eq!(wire.receive().unwrap(), packet("qC"));
+        wire.send(b"$OK#9a".to_vec()).unwrap();
+        assert_eq!(wire.stream.output, b"+$OK#9a");
+        assert_eq!(wire.receive().unwrap(), Event::Closed);
+    }
+
+    #[test]
+    fn a_reply_is_sent_again_and_a_damaged_packet_asked_for_again() {
+        let mut wire = transport(b"$qC#b4-$qC#00$qC#b4");
+        assert_eq!(wire.receive().unwrap(), packet("qC"));
+        wire.send(b"$OK#9a".to_vec()).unwrap();
+        assert_eq!(wire.receive().unwrap(), packet("qC"));
+        assert_eq!(wire.stream.output, b"+$OK#9a$OK#9a-");
+    }
+
+    #[test]
+    fn without_acknowledgements_a_damaged_packet_is_an_event() {
+        let mut wire = transport(b"$qC#00-$qC#b4");
+        wire.stop_acks();
+        wire.begun = true;
+        assert_eq!(wire.receive().unwrap(), Event::Damaged);
+        assert_eq!(wire.receive().unwrap(), packet("qC"));
+        wire.send(b"$OK#9a".to_vec()).unwrap();
+        assert_eq!(wire.stream.output, b"$OK#9a");
+    }
+
+    #[test]
+    fn interrupts_and_noise_between_packets_are_passed_over() {
+        let mut wire = transport(b"\x03\x03+++noise$qC#b4");
+        assert_eq!(wire.receive().unwrap(), packet("qC"));
+    }
+
+    #[test]
+    fn a_packet_without_end_is_thrown_away() {
+        let mut long = vec![b'$'; PACKET_LIMIT + 10];
+        let sum = long.iter().skip(1).fold(0u8, |sum, byte| sum.wrapping_add(*byte));
+        long.extend(format!("#{sum:02x}$qC#b4").bytes());
+        let mut wire = transport(&long);
+        assert_eq!(wire.receive().unwrap(), Event::TooLong);
+        assert_eq!(wire.receive().unwrap(), packet("qC"));
+    }
+
+    #[test]
+    fn half_a_packet_and_other_protocols_end_the_connection() {
+        for input in ["$qC", "$qC#b", "GET / HTTP/1.1\r\n\r\n$qC#b4", "\x16\x03\x01"] {
+            assert_eq!(transport(input.as_bytes()).receive().unwrap(), Event::Closed, "{input:?}");
+        }
+    }
+}
