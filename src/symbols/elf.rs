@@ -101,6 +101,16 @@ impl KernelFile {
         Some(Machine { arch, big_endian: !self.ctx.is_little_endian(), ptr_bytes })
     }
 
+    /// Whether it is for a machine that stores the high byte first.
+    pub fn is_big_endian(&self) -> bool {
+        !self.ctx.is_little_endian()
+    }
+
+    /// Whether it is for a machine with pointers of 64 bits.
+    pub fn is_64_bit(&self) -> bool {
+        self.ctx.is_big()
+    }
+
     /// The machine's name, or ELF's number for it, for messages.
     pub fn machine_name(&self) -> String {
         self.machine()

@@ -1,11 +1,13 @@
 //! Names and addresses of the kernel's functions and variables.
 
+mod ctf;
+mod dwarf;
 mod elf;
 pub mod served;
 mod types;
 
 pub use elf::{KernelFile, Section, is_kernel};
-pub use types::{Member, Types};
+pub use types::{Bits, Member, Types};
 
 use kgdbserver_arch::Va;
 use std::sync::Arc;

@@ -1,0 +1,391 @@
+//! Types of the kernel: where the members of its structures lie.
+//!
+//! A source of type information (CTF, DWARF) only decodes: it is a [`Graph`] of types. Everything that walks the graph,
+//! members of members, anonymous unions, typedefs, arrays, stands here, once for all sources. A further source is one
+//! file and a row in [`SOURCES`].
+
+use super::{KernelFile, ctf, dwarf};
+use crate::{Error, Result};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::io::Read;
+use std::sync::{Arc, LazyLock};
+
+/// Typedefs, qualifiers and arrays in a row: what goes deeper is a cycle.
+const CHAIN: usize = 64;
+/// Structures looked through for one member: the largest of real kernels has fewer than a hundred anonymous parts.
+const PARTS: usize = 1024;
+/// A structure with more members is not believed.
+pub(super) const MEMBER_LIMIT: usize = 1 << 16;
+/// Longer names are not remembered.
+const NAME_LIMIT: usize = 512;
+
+/// The types of a kernel, from its file and the files of debugging information that belong to it.
+///
+/// Nothing is read before the first question.
+pub struct Types {
+    sources: Vec<Source>,
+}
+
+/// Where a member lies in its structure, and what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    /// Bytes from the start of the structure. For a bit field, to the first byte that holds some of it.
+    pub offset: u64,
+    /// Bytes in all; 0 for a flexible array. For a bit field, the bytes that hold some of it: 1 to 9.
+    pub size: u64,
+    /// Which of the bits, for a bit field.
+    pub bits: Option<Bits>,
+    /// Whether it is a signed integer, or an array of these.
+    pub signed: bool,
+    /// The elements of an array, those of all dimensions together; 0 for a flexible array.
+    pub elements: Option<u64>,
+    /// Bytes of one element; of the whole, if it is no array.
+    pub element_size: u64,
+}
+
+/// Which bits a bit field has of the number that its bytes are, these taken in the machine's byte order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bits {
+    /// Bits below it, of that number: always 0 to 7.
+    pub offset: u8,
+    /// Bits that it has: 1 to 64.
+    pub width: u8,
+}
+
+/// A kind of type information.
+struct Kind {
+    name: &'static str,
+    /// None if the file has nothing of this kind.
+    open: fn(&KernelFile) -> Option<Opened>,
+}
+
+/// Every kind, the preferred first: CTF is a hundredth of DWARF's size, and made from it.
+static SOURCES: &[Kind] = &[Kind { name: "CTF", open: ctf::open }, Kind { name: "DWARF", open: dwarf::open }];
+
+/// One kind of type information in one file, opened on first use.
+struct Source {
+    name: &'static str,
+    graph: LazyLock<Option<Box<dyn Graph>>, Opener>,
+}
+
+type Opener = Box<dyn FnOnce() -> Option<Box<dyn Graph>> + Send>;
+
+/// The types of a file, or why they cannot be used.
+pub(super) type Opened = Result<Box<dyn Graph>>;
+
+/// A type in its source: an id, or a place.
+pub(super) type Ref = u64;
+
+/// Type information as its source stores it.
+pub(super) trait Graph: Send + Sync {
+    /// The definition that has this name: of a structure, a union or an enum; else of a typedef or a base type.
+    fn named(&self, name: &str) -> Option<Ref>;
+
+    /// What a type is made of; none if the source does not say, or what it says cannot be.
+    fn shape(&self, ty: Ref) -> Option<Shape<'_>>;
+
+    /// The value of an enumerator, of any enum.
+    fn enumerator(&self, name: &str) -> Option<i64>;
+
+    /// The byte order of the machine.
+    fn big_endian(&self) -> bool;
+}
+
+/// What a type is made of.
+#[derive(Debug)]
+pub(super) enum Shape<'a> {
+    /// A number or a pointer.
+    Scalar(Scalar),
+    /// Another name for a type, or a qualified one.
+    Alias(Ref),
+    /// So many elements of a type.
+    Array { of: Ref, count: u64 },
+    /// A structure or a union.
+    Composite { size: u64, fields: Vec<Field<'a>> },
+}
+
+/// A number or a pointer.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Scalar {
+    /// In bytes.
+    pub size: u64,
+    pub signed: bool,
+    /// Offset and width, if the type stands for these bits only: how CTF and old BTF say that a member is a bit field.
+    pub bits: Option<(u64, u64)>,
+}
+
+/// A member as its source stores it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Field<'a> {
+    /// Empty if it has none.
+    pub name: &'a [u8],
+    pub ty: Ref,
+    /// Bits from the start of the structure in the machine's order: on a big-endian machine the highest bit of a byte
+    /// comes first. All sources count like this.
+    pub bit_offset: u64,
+    /// The width of a bit field, if the source says it of members.
+    pub bit_size: Option<u64>,
+}
+
+/// What there is to know of a type without its members.
+struct Measure {
+    element: Scalar,
+    elements: Option<u64>,
+}
+
+impl Types {
+    /// The types that a kernel file describes.
+    pub fn of(file: Arc<KernelFile>) -> Self {
+        Self { sources: Vec::new() }.with_debug_file(file)
+    }
+
+    /// Asks a file of debugging information as well, for what the files before it do not know.
+    #[must_use]
+    pub fn with_debug_file(mut self, file: Arc<KernelFile>) -> Self {
+        let source = |kind: &'static Kind| {
+            let file = Arc::clone(&file);
+            Source::new(kind.name, Box::new(move || kind.read(&file)))
+        };
+        self.sources.extend(SOURCES.iter().map(source));
+        self
+    }
+
+    /// A member of a structure or union, by the structure's tag or a typedef of it. The path goes through structures that
+    /// lie inside (`p_vmspace.vm_map`), never through pointers; members of anonymous ones are found like the others.
+    ///
+    /// None if there is no such member, or nothing is known of the structure. The first source that knows the structure
+    /// has the last word.
+    pub fn member(&self, structure: &str, path: &str) -> Option<Member> {
+        let (graph, ty) = self.named(structure)?;
+        member(graph, ty, path)
+    }
+
+    /// As [`Types::member`], for a member that there is no doing without.
+    ///
+    /// # Errors
+    /// It is missing; the text names it.
+    pub fn require(&self, structure: &str, path: &str) -> Result<Member> {
+        let missing = || match self.source() {
+            "none" => format!("{structure}.{path} is needed, and the kernel has no type information"),
+            source => format!("{structure}.{path} is needed, and the kernel's {source} has no such member"),
+        };
+        self.member(structure, path).ok_or_else(|| Error::Unsupported(missing()))
+    }
+
+    /// The bytes of a structure, a union, an enum or a typedef.
+    pub fn size_of(&self, name: &str) -> Option<u64> {
+        let (graph, ty) = self.named(name)?;
+        measure(graph, ty)?.size()
+    }
+
+    /// The value of an enumerator, by its own name alone.
+    pub fn enumerator(&self, name: &str) -> Option<i64> {
+        self.graphs().find_map(|graph| graph.enumerator(name))
+    }
+
+    /// The kind of type information that is asked first, or "none".
+    pub fn source(&self) -> &'static str {
+        let first = self.sources.iter().find(|source| source.graph().is_some());
+        first.map_or("none", |source| source.name)
+    }
+
+    #[cfg(test)]
+    pub(super) fn from_graph(name: &'static str, graph: Box<dyn Graph>) -> Self {
+        Self { sources: vec![Source::new(name, Box::new(|| Some(graph)))] }
+    }
+
+    fn graphs(&self) -> impl Iterator<Item = &dyn Graph> {
+        self.sources.iter().filter_map(Source::graph)
+    }
+
+    fn named(&self, name: &str) -> Option<(&dyn Graph, Ref)> {
+        self.graphs().find_map(|graph| Some((graph, graph.named(name)?)))
+    }
+}
+
+impl Source {
+    fn new(name: &'static str, open: Opener) -> Self {
+        Self { name, graph: LazyLock::new(open) }
+    }
+
+    fn graph(&self) -> Option<&dyn Graph> {
+        self.graph.as_deref()
+    }
+}
+
+impl Kind {
+    fn read(&self, file: &KernelFile) -> Option<Box<dyn Graph>> {
+        let path = file.source().path().display();
+        match (self.open)(file)? {
+            Ok(graph) => {
+                log::debug!("{path}: types from {}", self.name);
+                Some(graph)
+            }
+            Err(error) => {
+                log::warn!("{path}: its {} is not used: {error}", self.name);
+                None
+            }
+        }
+    }
+}
+
+impl Member {
+    /// The number that the member's bytes hold; none if there are not `size` of them, or a member of this size is no
+    /// number. A signed one is extended to 64 bits.
+    pub fn value(&self, bytes: &[u8], big_endian: bool) -> Option<u64> {
+        let (limit, bits) = match self.bits {
+            Some(bits) => (9, bits),
+            None => (8, Bits { offset: 0, width: u8::try_from(self.size.checked_mul(8)?).ok()? }),
+        };
+        if bytes.len() as u64 != self.size || !(1..=limit).contains(&bytes.len()) {
+            return None;
+        }
+        let join = |number: u128, byte: &u8| number << 8 | u128::from(*byte);
+        let number = if big_endian { bytes.iter().fold(0, join) } else { bytes.iter().rev().fold(0, join) };
+        let unused = 64_u32.checked_sub(bits.width.into()).filter(|unused| *unused < 64)?;
+        let high = ((number >> bits.offset) as u64) << unused;
+        Some(if self.signed {
+            high.cast_signed().wrapping_shr(unused).cast_unsigned()
+        } else {
+            high >> unused
+        })
+    }
+}
+
+impl Measure {
+    fn size(&self) -> Option<u64> {
+        self.element.size.checked_mul(self.elements.unwrap_or(1))
+    }
+}
+
+fn member(graph: &dyn Graph, structure: Ref, path: &str) -> Option<Member> {
+    let mut at = Field { name: &[], ty: structure, bit_offset: 0, bit_size: None };
+    for name in path.split('.') {
+        let field = find_field(graph, at.ty, name)?;
+        at = Field { bit_offset: at.bit_offset.checked_add(field.bit_offset)?, ..field };
+    }
+    let measure = measure(graph, at.ty)?;
+    let Measure { element, elements } = measure;
+    let bits = at.bit_size.map(|width| (0, width)).or(element.bits.filter(|_| elements.is_none()));
+    match bits {
+        Some((skip, width)) => {
+            bit_field(at.bit_offset.checked_add(skip)?, width, element.signed, graph.big_endian())
+        }
+        // Not on a byte and without a width: a bit field of an enum type, whose width CTF has no place for.
+        None if !at.bit_offset.is_multiple_of(8) => None,
+        None => Some(Member {
+            offset: at.bit_offset / 8,
+            size: measure.size()?,
+            bits: None,
+            signed: element.signed,
+            elements,
+            element_size: element.size,
+        }),
+    }
+}
+
+/// A bit field by the bytes that it touches. The declared type's bytes would do as well, but not every source knows these,
+/// and in a packed structure the field can reach beyond them.
+fn bit_field(bit_offset: u64, width: u64, signed: bool, big_endian: bool) -> Option<Member> {
+    let width = u8::try_from(width).ok().filter(|width| (1..=64).contains(width))?;
+    let before = (bit_offset % 8) as u8;
+    let size = (before + width).div_ceil(8);
+    let offset = if big_endian { size * 8 - before - width } else { before };
+    Some(Member {
+        offset: bit_offset / 8,
+        size: size.into(),
+        bits: Some(Bits { offset, width }),
+        signed,
+        elements: None,
+        element_size: size.into(),
+    })
+}
+
+/// A member by name, here or in an anonymous part; its offset is from the start of `structure`.
+fn find_field<'a>(graph: &'a dyn Graph, structure: Ref, name: &str) -> Option<Field<'a>> {
+    let mut parts = vec![(structure, 0_u64)];
+    for _ in 0..PARTS {
+        let (part, start) = parts.pop()?;
+        let Some(Shape::Composite { fields, .. }) = stripped(graph, part) else { continue };
+        for field in fields {
+            let bit_offset = start.checked_add(field.bit_offset)?;
+            if field.name == name.as_bytes() && !name.is_empty() {
+                return Some(Field { bit_offset, ..field });
+            }
+            if field.name.is_empty() && field.bit_size.is_none() && parts.len() < PARTS {
+                parts.push((field.ty, bit_offset));
+            }
+        }
+    }
+    None
+}
+
+/// A type without its typedefs and qualifiers.
+fn stripped(graph: &dyn Graph, mut ty: Ref) -> Option<Shape<'_>> {
+    for _ in 0..CHAIN {
+        match graph.shape(ty)? {
+            Shape::Alias(of) => ty = of,
+            shape => return Some(shape),
+        }
+    }
+    None
+}
+
+fn measure(graph: &dyn Graph, mut ty: Ref) -> Option<Measure> {
+    let mut elements = None;
+    for _ in 0..CHAIN {
+        match stripped(graph, ty)? {
+            Shape::Array { of, count } => {
+                elements = Some(elements.unwrap_or(1_u64).checked_mul(count)?);
+                ty = of;
+            }
+            Shape::Scalar(element) => return Some(Measure { element, elements }),
+            Shape::Composite { size, .. } => {
+                return Some(Measure { element: Scalar { size, ..Scalar::default() }, elements });
+            }
+            Shape::Alias(_) => return None,
+        }
+    }
+    None
+}
+
+/// Definitions by name; the first of a name stays. The names are hashed with a secret key and not kept: two of them, 64
+/// bits each, will not meet, and a file cannot make the table larger than itself.
+#[derive(Default)]
+pub(super) struct Names {
+    key: RandomState,
+    places: HashMap<(Space, u64), u64>,
+}
+
+/// What a name stands for: C keeps these apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Space {
+    /// `struct name`, `union name`, `enum name`.
+    Tag,
+    /// A typedef or a base type.
+    Ordinary,
+    /// An enumerator; its value is kept, not a type.
+    Enumerator,
+}
+
+impl Names {
+    pub(super) fn add(&mut self, space: Space, name: &[u8], place: u64) {
+        if !name.is_empty() && name.len() <= NAME_LIMIT {
+            self.places.entry((space, self.key.hash_one(name))).or_insert(place);
+        }
+    }
+
+    pub(super) fn get(&self, space: Space, name: &str) -> Option<u64> {
+        self.places.get(&(space, self.key.hash_one(name.as_bytes()))).copied()
+    }
+}
+
+/// What zlib made of exactly `size` bytes; none if it is not that, or if the size is above the limit.
+pub(super) fn inflate(compressed: &[u8], size: u64, limit: u64) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let decoder = flate2::read::ZlibDecoder::new(compressed);
+    // One byte more than promised, to notice a broken promise; what was promised is not believed before it is there.
+    decoder.take(size.min(limit).checked_add(1)?).read_to_end(&mut bytes).ok()?;
+    (bytes.len() as u64 == size).then_some(bytes)
+}
