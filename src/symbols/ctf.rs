@@ -2,6 +2,9 @@
 //!
 //! Version 2 has type numbers of 16 bits. FreeBSD 14 outgrew them: its version 3 is the same with wider words. (GNU's
 //! CTF, section `.ctf`, is another format that has the same name.)
+//!
+//! A bit field is a member whose type is an integer of fewer bits. There are no enums of fewer bits, so a bit field of an
+//! enum type looks like a whole enum.
 
 use super::KernelFile;
 use super::types::{Field, Graph, MEMBER_LIMIT, Names, Opened, Ref, Scalar, Shape, Space, inflate};
@@ -15,7 +18,9 @@ const COMPRESSED: u8 = 1;
 const SIZE_LIMIT: u64 = 64 << 20;
 /// Names with this bit lie in the string table of the ELF file; only symbols have such names.
 const FOREIGN_NAME: u32 = 1 << 31;
+/// Bits of an integer's encoding. FreeBSD marks `_Bool` as signed, though no compiler extends its sign.
 const SIGNED: u32 = 1;
+const BOOL: u32 = 4;
 
 /// Where the versions differ.
 struct Form {
@@ -214,7 +219,7 @@ impl Ctf {
         let (encoding, skip, width) = (data >> 24, data >> 16 & 0xff, u64::from(data & 0xffff));
         let whole = Some(width) == head.size.checked_mul(8);
         let bits = (!whole).then_some((skip.into(), width));
-        Some(Scalar { size: head.size, signed: encoding & SIGNED != 0, bits })
+        Some(Scalar { size: head.size, signed: encoding & (SIGNED | BOOL) == SIGNED, bits })
     }
 
     fn enumerators(&self, head: &Head) -> impl Iterator<Item = (u32, i32)> {
@@ -471,18 +476,19 @@ mod tests {
     /// enum state { EMBRYO, ZOMBIE = 5, GONE = -1 };
     /// struct map { long *head; volatile pid_t users; };
     /// struct proc { struct proc *next; const pid_t pid; union { int a; struct { char b[4]; }; };
-    ///               unsigned flags : 5, low : 3; enum state state; int grid[3][4]; struct map map; pid_t none[]; };
+    ///               unsigned flags : 5, low : 3; _Bool yes : 1; enum state state; int grid[3][4]; struct map map; pid_t none[]; };
     /// ```
     fn sample(form: (u8, bool)) -> Builder {
         let mut b = Builder::new(form);
         let five = b.int("unsigned int", 4, 0, 5);
         let three = b.int("unsigned int", 4, 0, 3);
         let int = b.int("int", 4, 1, 32);
+        let bit = b.int("_Bool", 1, 5, 1);
         let char = b.int("char", 1, 3, 8);
         let pid = b.ty("pid_t", 10, 0, int);
         let constant = b.ty("", 12, 0, pid);
         let volatile = b.ty("", 11, 0, pid);
-        let proc_ptr = b.ty("", 3, 0, 20);
+        let proc_ptr = b.ty("", 3, 0, 21);
         // Three arguments: an odd number of halves in version 2.
         b.ty("", 5, 3, int);
         (0..3).for_each(|_| b.narrow(int));
@@ -509,14 +515,15 @@ mod tests {
             ("", union, 96),
             ("flags", five, 128),
             ("low", three, 133),
+            ("yes", bit, 136),
             ("state", state, 160),
             ("grid", grid, 192),
             ("map", map, 576),
             ("none", none, 704),
         ];
-        assert_eq!(b.ty("proc", 6, members.len() as u32, 88), 20);
+        assert_eq!(b.ty("proc", 6, members.len() as u32, 88), 21);
         b.members(&members);
-        b.ty("proc_t", 10, 0, 20);
+        b.ty("proc_t", 10, 0, 21);
         b
     }
 
@@ -563,6 +570,8 @@ mod tests {
             let byte = if form.1 { 0b1011_0101 } else { 0b1011_0110 };
             assert_eq!(flags.value(&[byte], form.1), Some(0b10110));
             assert_eq!(low.value(&[byte], form.1), Some(0b101));
+            let yes = types.member("proc", "yes").unwrap();
+            assert_eq!((yes.offset, yes.value(&[if form.1 { 0x80 } else { 1 }], form.1)), (17, Some(1)));
         }
     }
 

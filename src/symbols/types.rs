@@ -231,25 +231,21 @@ impl Kind {
 }
 
 impl Member {
-    /// The number that the member's bytes hold; none if there are not `size` of them, or a member of this size is no
-    /// number. A signed one is extended to 64 bits.
+    /// The number that the member's bytes hold; a signed one is extended to 64 bits.
+    ///
+    /// None if these are not `size` bytes, or if the member is an array or has more than 64 bits: that is no number.
     pub fn value(&self, bytes: &[u8], big_endian: bool) -> Option<u64> {
-        let (limit, bits) = match self.bits {
-            Some(bits) => (9, bits),
-            None => (8, Bits { offset: 0, width: u8::try_from(self.size.checked_mul(8)?).ok()? }),
-        };
-        if bytes.len() as u64 != self.size || !(1..=limit).contains(&bytes.len()) {
+        if bytes.len() as u64 != self.size || self.elements.is_some() || bytes.len() > 9 {
             return None;
         }
+        let Bits { offset, width } = self.bits.unwrap_or(Bits { offset: 0, width: bytes.len() as u8 * 8 });
         let join = |number: u128, byte: &u8| number << 8 | u128::from(*byte);
         let number = if big_endian { bytes.iter().fold(0, join) } else { bytes.iter().rev().fold(0, join) };
-        let unused = 64_u32.checked_sub(bits.width.into()).filter(|unused| *unused < 64)?;
-        let high = ((number >> bits.offset) as u64) << unused;
-        Some(if self.signed {
-            high.cast_signed().wrapping_shr(unused).cast_unsigned()
-        } else {
-            high >> unused
-        })
+        let unused = 64_u32.checked_sub(width.into()).filter(|unused| *unused < 64)?;
+        let high = (number.checked_shr(offset.into())? as u64) << unused;
+        let extended =
+            if self.signed { (high.cast_signed() >> unused).cast_unsigned() } else { high >> unused };
+        Some(extended)
     }
 }
 
@@ -383,9 +379,52 @@ impl Names {
 
 /// What zlib made of exactly `size` bytes; none if it is not that, or if the size is above the limit.
 pub(super) fn inflate(compressed: &[u8], size: u64, limit: u64) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
     let decoder = flate2::read::ZlibDecoder::new(compressed);
-    // One byte more than promised, to notice a broken promise; what was promised is not believed before it is there.
-    decoder.take(size.min(limit).checked_add(1)?).read_to_end(&mut bytes).ok()?;
+    // Memory grows with what arrives, not with what was promised; one byte more shows a broken promise.
+    let mut decoder = decoder.take(size.checked_add(1).filter(|_| size <= limit)?);
+    let mut bytes = Vec::new();
+    decoder.read_to_end(&mut bytes).ok()?;
     (bytes.len() as u64 == size).then_some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(size: u64, bits: Option<(u8, u8)>, signed: bool, bytes: &[u8], big_endian: bool) -> Option<u64> {
+        let bits = bits.map(|(offset, width)| Bits { offset, width });
+        let member = Member { offset: 0, size, bits, signed, elements: None, element_size: size };
+        member.value(bytes, big_endian)
+    }
+
+    #[test]
+    fn numbers_are_read_in_either_order() {
+        assert_eq!(value(2, None, false, &[0xfe, 0xff], false), Some(0xfffe));
+        assert_eq!(value(2, None, true, &[0xfe, 0xff], false), Some(u64::MAX - 1));
+        assert_eq!(value(2, None, true, &[0xfe, 0xff], true), Some(u64::MAX - 0x100));
+        assert_eq!(value(8, None, true, &[1, 2, 3, 4, 5, 6, 7, 8], true), Some(0x0102_0304_0506_0708));
+        let nine = [0x80, 1, 2, 3, 4, 5, 6, 7, 0x7f];
+        assert_eq!(value(9, Some((7, 64)), false, &nine, false), Some(0xfe0e_0c0a_0806_0403));
+        assert_eq!(value(1, Some((1, 3)), true, &[0b1000], false), Some(u64::MAX - 3));
+    }
+
+    #[test]
+    fn what_is_no_number_has_no_value() {
+        assert_eq!(value(4, None, false, &[0; 3], false), None);
+        assert_eq!(value(0, None, false, &[], false), None);
+        assert_eq!(value(9, None, false, &[0; 9], false), None);
+        assert_eq!(value(1, Some((200, 1)), false, &[0], false), None);
+        assert_eq!(value(1, Some((0, 0)), false, &[0], false), None);
+        assert_eq!(value(1, Some((0, 65)), false, &[0], false), None);
+    }
+
+    #[test]
+    fn only_what_was_promised_is_inflated() {
+        let zeros = [0x78, 0xda, 0x63, 0x60, 0, 0, 0, 2, 0, 1]; // two of them
+        assert_eq!(inflate(&zeros, 2, 2), Some(vec![0, 0]));
+        assert_eq!(
+            [(1, 9), (3, 9), (2, 1), (u64::MAX, u64::MAX)].map(|(size, limit)| inflate(&zeros, size, limit)),
+            [None, None, None, None]
+        );
+    }
 }
