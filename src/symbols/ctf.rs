@@ -649,7 +649,7 @@ mod tests {
             assert!(refused(&b.wrap([0, 0, 0, 0, 0, 9, 8, 0], &[0; 8], false)), "types behind the names");
             assert!(refused(&b.wrap([0, 1, 0, 0, 0, 0, 0, 1], &[0; 8], false)), "a child");
             assert!(refused(&b.wrap([0, 0, 0, 0, 0, 0, u32::MAX, u32::MAX], &[0; 8], true)), "sizes");
-            assert!(refused(&b.wrap([0, 0, 0, 0, 0, 0, 0, 1 << 20], &[0; 64 << 20], true)), "a bomb");
+            assert!(refused(&b.wrap([0, 0, 0, 0, 0, 0, 0, 1 << 10], &[0; 4 << 20], true)), "a bomb");
 
             let mut absurd = Builder::new(form);
             absurd.ty("x", 6, 1000, 8);

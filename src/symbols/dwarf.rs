@@ -131,6 +131,12 @@ impl Dwarf {
         Some((Reader { dwarf: self, header, prepared }, offset))
     }
 
+    fn entry(&self, ty: Ref) -> Option<(Reader<'_>, Entry<'_>)> {
+        let (reader, offset) = self.locate(ty)?;
+        let entry = reader.header.entry(&reader.prepared.abbreviations, offset).ok()?;
+        Some((reader, entry))
+    }
+
     /// A name's place or value; goes on through the units until one has the name.
     fn lookup(&self, space: Space, name: &str) -> Option<u64> {
         let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
@@ -362,14 +368,6 @@ impl<'a> Reader<'a> {
             number(range, dw::DW_AT_count).or_else(bound).unwrap_or(0)
         };
         ranges.map(count).try_fold(1_u64, u64::checked_mul)
-    }
-}
-
-impl Dwarf {
-    fn entry(&self, ty: Ref) -> Option<(Reader<'_>, Entry<'_>)> {
-        let (reader, offset) = self.locate(ty)?;
-        let entry = reader.header.entry(&reader.prepared.abbreviations, offset).ok()?;
-        Some((reader, entry))
     }
 }
 

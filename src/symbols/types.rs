@@ -398,6 +398,12 @@ mod tests {
     }
 
     #[test]
+    fn types_are_shared_between_threads() {
+        fn shared<T: Send + Sync>() {}
+        shared::<Types>();
+    }
+
+    #[test]
     fn numbers_are_read_in_either_order() {
         assert_eq!(value(2, None, false, &[0xfe, 0xff], false), Some(0xfffe));
         assert_eq!(value(2, None, true, &[0xfe, 0xff], false), Some(u64::MAX - 1));
