@@ -81,7 +81,11 @@ fn banner(kvm: &Kvm, address: &Address, listener: &Listener) -> String {
         }
         (Address::Tcp(..), port) => {
             let port = port.unwrap_or(0);
-            (format!("Listening on port {port}"), format!("target remote :{port}"), format!("gdb-remote {port}"))
+            (
+                format!("Listening on port {port}"),
+                format!("target remote :{port}"),
+                format!("gdb-remote {port}"),
+            )
         }
     };
     let kernel = kvm.symbols().file().map(|file| file.source().path());

@@ -9,6 +9,8 @@ pub(super) struct Client {
     pub(super) x_prefix: bool,
     /// It asked for a text with every error.
     pub(super) error_strings: bool,
+    /// lldb has found out that registers can be read one by one.
+    pub(super) probed: bool,
 }
 
 impl Client {

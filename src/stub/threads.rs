@@ -141,17 +141,27 @@ pub(super) fn select(session: &mut Session, arguments: &[u8]) -> Reply {
 /// `g` and `p`, with lldb's suffix that names the thread. gdbstub answers for the thread that is selected.
 pub(super) fn registers(session: &mut Session, packet: &[u8]) -> Reply {
     const SUFFIX: &[u8] = b";thread:";
-    let Some(at) = memchr::memmem::find(packet, SUFFIX) else { return Reply::Pass(packet.to_vec()) };
+    let at = memchr::memmem::find(packet, SUFFIX).unwrap_or(packet.len());
     let (packet, id) = packet.split_at_checked(at).unwrap_or_default();
-    let id = id.get(SUFFIX.len()..).unwrap_or_default();
-    let tid = thread_id(id.strip_suffix(b";").unwrap_or(id));
-    match tid.and_then(|tid| session.target.thread(tid)).map(|(position, _)| position) {
-        Some(position) => {
-            session.select(position);
-            Reply::Pass(packet.to_vec())
+    if let Some(id) = id.strip_prefix(SUFFIX) {
+        let tid = thread_id(id.strip_suffix(b";").unwrap_or(id));
+        match tid.and_then(|tid| session.target.thread(tid)).map(|(position, _)| position) {
+            Some(position) => session.select(position),
+            None => return no_thread(),
         }
-        None => no_thread(),
     }
+    probed(session, packet).unwrap_or_else(|| Reply::Pass(packet.to_vec()))
+}
+
+/// The answer to lldb's first `p`, a probe whether that packet is supported. An error, the right answer for a register
+/// that was not saved, would mean that it is not; lldb would use `g` for ever, where it takes `xx` for the byte 0xcc.
+fn probed(session: &mut Session, packet: &[u8]) -> Option<Reply> {
+    let reg = usize::try_from(encode::number(packet.strip_prefix(b"p")?)?).ok()?;
+    if !session.target.client.lldb || std::mem::replace(&mut session.target.client.probed, true) {
+        return None;
+    }
+    let reg = session.target.kvm.space().machine.arch.regs.get(reg)?;
+    Some(Reply::Packet(b"xx".repeat(reg.bytes.into())))
 }
 
 /// A thread's number, with or without a process before it.

@@ -6,9 +6,11 @@
 //! and unwind information that says what the kernel's code does, which is to keep frame pointers. A kernel file with
 //! debug information is copied instead, and only the brand changed.
 
-use super::{Kind, KernelFile, Section, Symbol};
+use super::{KernelFile, Kind, Section, Symbol};
 use crate::{Error, Kvm, Result};
-use gimli::write::{Address, CallFrameInstruction, CommonInformationEntry, EhFrame, EndianVec, FrameDescriptionEntry};
+use gimli::write::{
+    Address, CallFrameInstruction, CommonInformationEntry, EhFrame, EndianVec, FrameDescriptionEntry,
+};
 use goblin::container::{Container, Ctx};
 use goblin::elf::header::ET_EXEC;
 use goblin::elf::section_header::{
@@ -94,7 +96,8 @@ fn keep(bytes: &[u8]) -> Result<PathBuf> {
 fn cache_folder() -> Result<PathBuf> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
-    let folder = base.map(|base| base.join("kgdbserver")).filter(|folder| std::fs::create_dir_all(folder).is_ok());
+    let folder =
+        base.map(|base| base.join("kgdbserver")).filter(|folder| std::fs::create_dir_all(folder).is_ok());
     let temporary = || tempfile::Builder::new().prefix("kgdbserver-").tempdir().map(tempfile::TempDir::keep);
     folder.map_or_else(|| temporary().map_err(Error::io("a temporary folder")), Ok)
 }
@@ -104,7 +107,8 @@ fn clean(folder: &Path, new: &Path) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     let age = |path: PathBuf| Some((std::fs::metadata(&path).ok()?.modified().ok()?, path));
     let ours = |path: &PathBuf| path != new && path.extension().is_some_and(|extension| extension == "elf");
-    let mut files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(ours).filter_map(age).collect();
+    let mut files: Vec<_> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(ours).filter_map(age).collect();
     files.sort_unstable();
     let surplus = (files.len() + 1).saturating_sub(KEPT);
     for (_, path) in files.into_iter().take(surplus) {
@@ -115,7 +119,8 @@ fn clean(folder: &Path, new: &Path) {
 /// The kernel's names in a file of our own.
 fn synthesise(file: &KernelFile, machine: Machine) -> Result<Vec<u8>> {
     let loaded = loaded_sections(file);
-    let code: Vec<Range<u64>> = loaded.iter().filter(|section| section.execute).map(|s| s.range.clone()).collect();
+    let code: Vec<Range<u64>> =
+        loaded.iter().filter(|section| section.execute).map(|s| s.range.clone()).collect();
     let mut symbols: Vec<Symbol> = file.symbols().collect();
     let holds = |s: &Symbol, va: u64| s.function && (s.va.0..s.va.0.saturating_add(s.size)).contains(&va);
     let entry = Some(file.entry().0).filter(|va| symbols.iter().any(|symbol| holds(symbol, *va)));
@@ -146,7 +151,8 @@ struct Loaded<'a> {
 /// The kernel's loaded sections. A file with symbols only may have none for its code, which then lies between the
 /// kernel's base and its first section.
 fn loaded_sections(file: &KernelFile) -> Vec<Loaded<'_>> {
-    let mut all: Vec<Loaded<'_>> = file.sections().iter().filter_map(|section| loaded(file, section)).collect();
+    let mut all: Vec<Loaded<'_>> =
+        file.sections().iter().filter_map(|section| loaded(file, section)).collect();
     if !all.iter().any(|section| section.execute) {
         let base = file.by_name("kernbase").map(|symbol| symbol.va.0);
         let end = all.iter().map(|section| section.range.start).min();

@@ -23,6 +23,7 @@ const NAME_LIMIT: usize = 512;
 /// The types of a kernel, from its file and the files of debugging information that belong to it.
 ///
 /// Nothing is read before the first question.
+#[derive(Default)]
 pub struct Types {
     sources: Vec<Source>,
 }

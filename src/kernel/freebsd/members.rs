@@ -102,7 +102,7 @@ impl Members {
         Some((base.checked_add(member.offset)?, member))
     }
 
-    /// An integer member, as wide as its type says; zero-extended.
+    /// An integer member; a signed one is extended to 64 bits.
     pub(super) fn uint(
         &self,
         mem: &Space,
@@ -111,10 +111,13 @@ impl Members {
         name: &'static str,
     ) -> Option<u64> {
         let (at, member) = self.place(base, structure, name)?;
-        mem.uint(at, usize::try_from(member.size).ok().filter(|size| (1..=8).contains(size))?).ok()
+        let mut bytes = [0; 16];
+        let bytes = bytes.get_mut(..usize::try_from(member.size).ok()?)?;
+        mem.read_exact(at, bytes).ok()?;
+        member.value(bytes, mem.machine.big_endian)
     }
 
-    /// An integer member that is at most 32 bits wide in every release, or is used as if it were.
+    /// An integer member of 32 bits; an `int` reads as its bits.
     pub(super) fn u32(
         &self,
         mem: &Space,
@@ -122,7 +125,8 @@ impl Members {
         structure: &'static str,
         name: &'static str,
     ) -> Option<u32> {
-        u32::try_from(self.uint(mem, base, structure, name)?).ok()
+        let value = self.uint(mem, base, structure, name)?;
+        u32::try_from(value).ok().or_else(|| i32::try_from(value.cast_signed()).ok().map(i32::cast_unsigned))
     }
 
     /// A signed integer member.
@@ -133,10 +137,7 @@ impl Members {
         structure: &'static str,
         name: &'static str,
     ) -> Option<i32> {
-        let (_, member) = self.place(base, structure, name)?;
-        let value = self.uint(mem, base, structure, name)?;
-        let unused = 64u32.checked_sub(u32::try_from(member.size).ok()? * 8)?;
-        i32::try_from(value.cast_signed() << unused >> unused).ok()
+        i32::try_from(self.uint(mem, base, structure, name)?.cast_signed()).ok()
     }
 
     /// A pointer member that is not null.
