@@ -8,6 +8,8 @@ pub struct Bsd {
     pub minidump: &'static Minidump,
     /// Layouts of `struct pcb`, where a thread's registers are saved; newest first.
     pub pcb: &'static [Pcb],
+    /// Functions that nothing calls, where a kernel stack ends.
+    pub outermost: &'static [&'static str],
 }
 
 /// Where `struct pcb` keeps registers, from one release on.

@@ -6,7 +6,7 @@ use kgdbserver::stub::serve::{Address, Listener, Server};
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 /// Serve an image to debuggers (the default command).
 #[derive(Args)]
@@ -57,16 +57,30 @@ impl How {
             server.stdio();
             return Ok(ExitCode::SUCCESS);
         }
-        let listener = Listener::bind(&self.listen, self.allow_remote)?;
+        let listener = Arc::new(Listener::bind(&self.listen, self.allow_remote)?);
         if self.allow_remote {
             log::warn!("other machines may connect and read all of the image; there is no password");
         }
         eprint!("{}", banner(&kvm, &self.listen, &listener));
-        listener.serve(&server, self.once).map_err(|error| {
+        let ended = serve_until_told(&listener, server, self.once);
+        listener.close();
+        ended
+    }
+}
+
+/// Serves until the listener ends, or a signal asks for it: files made for this run must go with it.
+fn serve_until_told(listener: &Arc<Listener>, server: Server, once: bool) -> Outcome {
+    let (told, ended) = mpsc::channel();
+    let served = told.clone();
+    ctrlc::set_handler(move || drop(told.send(Ok(())))).map_err(|error| Failure::Usage(error.to_string()))?;
+    let listener = listener.clone();
+    std::thread::spawn(move || served.send(listener.serve(&server, once)));
+    match ended.recv() {
+        Ok(Err(error)) => {
             eprintln!("kgdbserver: {error}");
-            Failure::Said
-        })?;
-        Ok(ExitCode::SUCCESS)
+            Err(Failure::Said)
+        }
+        _ => Ok(ExitCode::SUCCESS),
     }
 }
 

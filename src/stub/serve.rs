@@ -46,7 +46,7 @@ impl FromStr for Address {
 pub enum Listener {
     /// TCP.
     Tcp(TcpListener),
-    /// A socket in the file system, removed when the listener goes.
+    /// A socket in the file system.
     Unix(UnixListener, PathBuf),
 }
 
@@ -88,6 +88,13 @@ impl Listener {
         }
     }
 
+    /// Removes what the listener left in the file system.
+    pub fn close(&self) {
+        if let Self::Unix(_, path) = self {
+            let _ = std::fs::remove_file(path); // someone else may have removed it
+        }
+    }
+
     fn accept(&self) -> io::Result<(Box<dyn Stream>, String)> {
         match self {
             Self::Tcp(listener) => {
@@ -96,14 +103,6 @@ impl Listener {
                 Ok((Box::new(stream), peer.to_string()))
             }
             Self::Unix(listener, path) => Ok((Box::new(listener.accept()?.0), path.display().to_string())),
-        }
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        if let Self::Unix(_, path) = self {
-            let _ = std::fs::remove_file(path); // someone else may have removed it
         }
     }
 }
