@@ -51,6 +51,18 @@ impl Files {
         })
     }
 
+    /// The files, where nothing may follow them.
+    pub(super) fn only(named: &Named, arguments: &[OsString]) -> Result<Self, Failure> {
+        let (files, rest) = Self::take(named, arguments, 0)?;
+        match rest.first() {
+            None => Ok(files),
+            Some(extra) if Path::new(extra).exists() => {
+                Err(Failure::Usage(format!("{}: one kernel and one image are enough", extra.display())))
+            }
+            Some(missing) => Err(Failure::Usage(format!("{}: no such file", missing.display()))),
+        }
+    }
+
     fn room(&self) -> usize {
         usize::from(self.kernel.is_none()) + usize::from(self.image.is_none())
     }

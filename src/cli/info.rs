@@ -1,5 +1,5 @@
 use super::files::Files;
-use super::{Failure, Named, Outcome};
+use super::{Named, Outcome};
 use clap::Args;
 use kgdbserver::report;
 use kgdbserver::verify::Verdict;
@@ -18,17 +18,13 @@ pub(super) struct Info {
     #[arg(long)]
     json: bool,
     /// The kernel file and the image, in any order.
-    #[arg(value_name = "[KERNEL] IMAGE", required = true)]
+    #[arg(value_name = "[KERNEL] IMAGE", required_unless_present = "core")]
     arguments: Vec<OsString>,
 }
 
 impl Info {
     pub(super) fn run(self) -> Outcome {
-        let (files, rest) = Files::take(&self.named, &self.arguments, 0)?;
-        if let Some(extra) = rest.first() {
-            return Err(Failure::Usage(format!("{}: no such file", extra.display())));
-        }
-        let kvm = files.open(self.named.force)?;
+        let kvm = Files::only(&self.named, &self.arguments)?.open(self.named.force)?;
         let mut out = std::io::stdout().lock();
         if self.json {
             writeln!(out, "{:#}", json(&kvm))?

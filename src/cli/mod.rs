@@ -29,12 +29,16 @@ pub(crate) struct Cli {
 }
 
 const AFTER_HELP: &str = "\
-KERNEL and IMAGE are told apart by what is in them, so their order does not matter. What is ambiguous is decided by
--k/--kernel and -c/--core. KERNEL may be left out: the image's memory is served all the same, and the debugger's own
-symbols find the threads.
+KERNEL and IMAGE are told apart by what is in them, so their order does not matter; -k and -c decide what is \
+ambiguous. KERNEL may be left out: the image's memory is served all the same, and a debugger's own symbols find the \
+threads.
 
-Exit status: 0 success, 1 failure (or a name that was not found, or memory that could not be read to its end),
-2 usage, 3 the kernel file does not belong to the image, 4 not a kernel image that this build knows.
+Exit status:
+  0  success
+  1  failure; also a name that was not found, or memory that could not be read to its end
+  2  usage
+  3  the kernel file does not belong to the image
+  4  not a kernel image that this build knows
 
 Examples:
   kgdbserver kernel vmcore                     serve it on port 1234 of this machine

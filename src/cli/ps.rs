@@ -20,17 +20,13 @@ pub(super) struct Ps {
     #[arg(long)]
     json: bool,
     /// The kernel file and the image, in any order.
-    #[arg(value_name = "[KERNEL] IMAGE", required = true)]
+    #[arg(value_name = "[KERNEL] IMAGE", required_unless_present = "core")]
     arguments: Vec<OsString>,
 }
 
 impl Ps {
     pub(super) fn run(self) -> Outcome {
-        let (files, rest) = Files::take(&self.named, &self.arguments, 0)?;
-        if let Some(extra) = rest.first() {
-            return Err(Failure::Usage(format!("{}: no such file", extra.display())));
-        }
-        let kvm = files.open(self.named.force)?;
+        let kvm = Files::only(&self.named, &self.arguments)?.open(self.named.force)?;
         let mut out = std::io::stdout().lock();
         match (self.threads, self.json) {
             (true, true) => writeln!(out, "{:#}", threads_json(&kvm)?)?,

@@ -27,7 +27,7 @@ pub(super) struct Read {
     #[arg(long)]
     raw: bool,
     /// The kernel file and the image, in any order; then an address or SYMBOL[+OFFSET], and a number of bytes.
-    #[arg(value_name = "[KERNEL] IMAGE ADDRESS LENGTH", required = true)]
+    #[arg(value_name = "[KERNEL] IMAGE ADDRESS LENGTH", required_unless_present = "core")]
     arguments: Vec<OsString>,
 }
 

@@ -16,7 +16,7 @@ pub(super) struct Serve {
     #[command(flatten)]
     how: How,
     /// The kernel file and the image, in any order.
-    #[arg(value_name = "[KERNEL] IMAGE", required = true)]
+    #[arg(value_name = "[KERNEL] IMAGE", required_unless_present = "core")]
     arguments: Vec<OsString>,
 }
 
@@ -39,11 +39,7 @@ pub(super) struct How {
 
 impl Serve {
     pub(super) fn run(self) -> Outcome {
-        let (files, rest) = Files::take(&self.named, &self.arguments, 0)?;
-        if let Some(extra) = rest.first() {
-            return Err(Failure::Usage(format!("{}: no such file", extra.display())));
-        }
-        let kvm = files.open(self.named.force)?;
+        let kvm = Files::only(&self.named, &self.arguments)?.open(self.named.force)?;
         self.how.serve(kvm)
     }
 }
