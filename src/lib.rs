@@ -1,6 +1,7 @@
 //! libkvm in Rust, portable, and the parts it stands on.
 #![deny(unsafe_code)]
 
+mod cache;
 mod error;
 pub mod image;
 pub mod kernel;

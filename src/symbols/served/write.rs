@@ -1,0 +1,135 @@
+//! Writes an ELF file of sections, unwind information and symbols.
+
+use super::Loaded;
+use crate::symbols::{Kind, Symbol};
+use crate::{Error, Result};
+use goblin::container::{Container, Ctx};
+use goblin::elf::header::ET_EXEC;
+use goblin::elf::section_header::{
+    SHF_ALLOC, SHF_EXECINSTR, SHN_ABS, SHT_NOBITS, SHT_NOTE, SHT_NULL, SHT_PROGBITS, SHT_STRTAB, SHT_SYMTAB,
+};
+use goblin::elf::sym::{STB_GLOBAL, STB_LOCAL, STT_FUNC, STT_NOTYPE, STT_OBJECT};
+use goblin::elf::{Header, SectionHeader, Sym};
+use kgdbserver_arch::Machine;
+use scroll::Cwrite;
+use scroll::ctx::{IntoCtx, SizeWith};
+
+/// A section of the file, with its bytes, if it has any.
+struct Part<'a> {
+    name: &'a str,
+    header: SectionHeader,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Part<'a> {
+    fn new(name: &'a str, kind: u32, bytes: Vec<u8>) -> Self {
+        let sh_size = bytes.len() as u64;
+        let header = SectionHeader { sh_type: kind, sh_addralign: 8, sh_size, ..SectionHeader::default() };
+        Self { name, header, bytes }
+    }
+
+    fn of(section: &Loaded<'a>) -> Self {
+        let kind = if section.note.is_some() { SHT_NOTE } else { SHT_NOBITS };
+        let mut part = Self::new(section.name, kind, section.note.clone().unwrap_or_default());
+        part.header.sh_flags = u64::from(SHF_ALLOC | if section.execute { SHF_EXECINSTR } else { 0 });
+        part.header.sh_addr = section.range.start;
+        part.header.sh_size = section.range.end - section.range.start;
+        part.header.sh_addralign = 1;
+        part
+    }
+}
+
+/// The ELF file: the kernel's sections, `.eh_frame`, the symbols and their names.
+pub(super) fn elf(
+    loaded: &[Loaded<'_>],
+    mut symbols: Vec<Symbol>,
+    entry: u64,
+    frames: Vec<u8>,
+    machine: Machine,
+) -> Result<Vec<u8>> {
+    let endian = if machine.big_endian { scroll::BE } else { scroll::LE };
+    let ctx = Ctx::new(if machine.ptr_bytes == 8 { Container::Big } else { Container::Little }, endian);
+    symbols.sort_by_key(|symbol| symbol.global); // ELF wants local symbols first
+    let locals = symbols.iter().filter(|symbol| !symbol.global).count() + 1;
+    let (table, names) = symbol_table(&symbols, loaded, ctx)?;
+    let mut parts = vec![Part::new("", SHT_NULL, Vec::new())];
+    parts.extend(loaded.iter().map(Part::of));
+    parts.push(Part::new(".eh_frame", SHT_PROGBITS, frames));
+    let mut symtab = Part::new(".symtab", SHT_SYMTAB, table);
+    symtab.header.sh_entsize = Sym::size(ctx.container) as u64;
+    symtab.header.sh_link = u32::try_from(parts.len() + 1).unwrap_or(0);
+    symtab.header.sh_info = u32::try_from(locals).unwrap_or(u32::MAX);
+    parts.push(symtab);
+    parts.push(Part::new(".strtab", SHT_STRTAB, names));
+    assemble(parts, entry, machine, ctx)
+}
+
+/// The symbols, and their names.
+fn symbol_table(symbols: &[Symbol], loaded: &[Loaded<'_>], ctx: Ctx) -> Result<(Vec<u8>, Vec<u8>)> {
+    let (mut table, mut names) = (Vec::new(), vec![0]);
+    put(&mut table, Sym::default(), ctx);
+    for symbol in symbols {
+        let section = loaded.iter().position(|section| section.range.contains(&symbol.va.0));
+        let kind = match symbol.kind {
+            _ if symbol.function => STT_FUNC,
+            Kind::Data | Kind::Bss if symbol.size != 0 => STT_OBJECT,
+            _ => STT_NOTYPE,
+        };
+        let binding = if symbol.global { STB_GLOBAL } else { STB_LOCAL };
+        let entry = Sym {
+            st_name: names.len(),
+            st_info: binding << 4 | kind,
+            st_other: 0,
+            st_shndx: section.map_or(SHN_ABS as usize, |position| position + 1),
+            st_value: symbol.va.0,
+            st_size: symbol.size,
+        };
+        put(&mut table, entry, ctx);
+        names.extend(symbol.name.bytes().chain([0]));
+    }
+    let fits = u32::try_from(names.len()).is_ok();
+    fits.then_some((table, names)).ok_or_else(|| Error::Unsupported("more than 4 GiB of symbol names".into()))
+}
+
+/// Lays the parts out behind each other, and puts the headers around them.
+fn assemble(mut parts: Vec<Part<'_>>, entry: u64, machine: Machine, ctx: Ctx) -> Result<Vec<u8>> {
+    let mut names = vec![0];
+    parts.push(Part::new(".shstrtab", SHT_STRTAB, Vec::new()));
+    for part in parts.iter_mut().skip(1) {
+        part.header.sh_name = names.len();
+        names.extend(part.name.bytes().chain([0]));
+    }
+    let count = u16::try_from(parts.len()).map_err(|_| Error::Unsupported("too many sections".into()))?;
+    if let Some(last) = parts.last_mut() {
+        last.header.sh_size = names.len() as u64;
+        last.bytes = names;
+    }
+    let mut body = Vec::new();
+    let head = Header::size(ctx).next_multiple_of(8);
+    for part in &mut parts {
+        body.resize(body.len().next_multiple_of(8), 0);
+        part.header.sh_offset = (head + body.len()) as u64;
+        body.append(&mut part.bytes);
+    }
+    body.resize(body.len().next_multiple_of(8), 0);
+    let mut header = Header::new(ctx);
+    header.e_type = ET_EXEC;
+    header.e_machine = machine.arch.elf_machine;
+    header.e_entry = entry;
+    header.e_shoff = (head + body.len()) as u64;
+    header.e_shnum = count;
+    header.e_shstrndx = count - 1;
+    let mut file = Vec::new();
+    put(&mut file, header, ctx);
+    file.resize(head, 0);
+    file.append(&mut body);
+    parts.into_iter().for_each(|part| put(&mut file, part.header, ctx));
+    Ok(file)
+}
+
+/// Appends a structure as it stands in a file.
+fn put<T: SizeWith<Ctx> + IntoCtx<Ctx>>(out: &mut Vec<u8>, value: T, ctx: Ctx) {
+    let at = out.len();
+    out.resize(at + T::size_with(&ctx), 0);
+    out.cwrite_with(value, at, ctx);
+}
