@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod debugger;
 mod demo;
 mod files;
 mod info;
@@ -42,6 +43,7 @@ Exit status:
 
 Examples:
   kgdbserver kernel vmcore                     serve it on port 1234 of this machine
+  kgdbserver --gdb kernel vmcore               the same, and gdb on it at once
   kgdbserver info kernel vmcore                what it is
   kgdbserver ps kernel vmcore --threads        who was running
   kgdbserver read kernel vmcore hz 4           four bytes of a variable

@@ -1,3 +1,4 @@
+use super::debugger::Debugger;
 use super::files::Files;
 use super::{Failure, Named, Outcome};
 use clap::Args;
@@ -29,6 +30,14 @@ pub(super) struct How {
     /// Serve one debugger on standard input and output: target remote | kgdbserver --stdio KERNEL IMAGE.
     #[arg(long, conflicts_with = "listen")]
     stdio: bool,
+    /// Start gdb (PROGRAM, if it is not called gdb), connected; end when it ends.
+    #[arg(long, value_name = "PROGRAM", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    #[arg(conflicts_with_all = ["stdio", "listen", "lldb"])]
+    gdb: Option<String>,
+    /// Start lldb, connected; end when it ends.
+    #[arg(long, value_name = "PROGRAM", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    #[arg(conflicts_with_all = ["stdio", "listen"])]
+    lldb: Option<String>,
     /// Serve one debugger, then exit.
     #[arg(long)]
     once: bool,
@@ -53,6 +62,11 @@ impl How {
             server.stdio();
             return Ok(ExitCode::SUCCESS);
         }
+        let gdb = self.gdb.as_ref().map(|program| (Debugger::Gdb, program));
+        if let Some((debugger, program)) = gdb.or(self.lldb.as_ref().map(|program| (Debugger::Lldb, program)))
+        {
+            return with_debugger(&kvm, server, debugger, program);
+        }
         let listener = Arc::new(Listener::bind(&self.listen, self.allow_remote)?);
         if self.allow_remote {
             log::warn!("other machines may connect and read all of the image; there is no password");
@@ -62,6 +76,16 @@ impl How {
         listener.close();
         ended
     }
+}
+
+/// Serves on a port that nobody else knows while a debugger runs in the foreground.
+fn with_debugger(kvm: &Kvm, server: Server, debugger: Debugger, program: &str) -> Outcome {
+    let listener = Listener::bind(&Address::Tcp("127.0.0.1".into(), 0), false)?;
+    let port = listener.port().unwrap_or(0);
+    // ^C is the debugger's: it interrupts what the debugger does, and must not end the server.
+    ctrlc::set_handler(|| {}).map_err(|error| Failure::Usage(error.to_string()))?;
+    std::thread::spawn(move || listener.serve(&server, false));
+    debugger.run(program, kvm, port)
 }
 
 /// Serves until the listener ends, or a signal asks for it: files made for this run must go with it.
