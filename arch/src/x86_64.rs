@@ -139,7 +139,7 @@ static FREEBSD: Bsd = Bsd {
         ],
         savectx: &[Slot { reg: FS_BASE, offset: 64 }, Slot { reg: GS_BASE, offset: 72 }],
     }],
-    outermost: &["fast_syscall_common", "fork_trampoline"],
+    outermost: &["btext", "fast_syscall_common", "fork_trampoline"],
 };
 
 /// Version 1 (FreeBSD 7) kept a flat array of page-table entries; since version 2 (8.0) it is page-directory entries,
