@@ -86,6 +86,7 @@ static ROWS: &[Row] = &[
     begins("s", resume::resume),
     begins("S", resume::resume),
     begins("qSupported", supported),
+    is("k", kill),
     is("QStartNoAckMode", no_acks),
     is("QThreadSuffixSupported", lldb),
     is("QEnableErrorStrings", error_strings),
@@ -152,15 +153,16 @@ impl Session {
     pub(super) fn select(&mut self, position: usize) {
         let Some(thread) = self.target.threads().get(position) else { return };
         let packet = format!("Hg{:x}", thread.tid);
-        self.target.selected = position;
+        self.target.selected = Some(position);
         self.core.answer(&mut self.target, packet.as_bytes());
     }
 
     /// Shows the client another view of the image: with other names there may be other threads.
     pub(super) fn replace(&mut self, kvm: Kvm) {
         self.target.show(Arc::new(kvm));
+        // The thread that the client has selected is gone, which it does not know yet.
+        self.target.selected = None;
         self.threads_xml = None;
-        self.select(0);
     }
 
     fn encode(&mut self, reply: Reply) -> Vec<u8> {
@@ -211,6 +213,12 @@ fn supported(session: &mut Session, features: &[u8]) -> Reply {
     let added = ["qXfer:threads:read+", "binary-upload+", "QThreadSuffixSupported+"];
     let list: Vec<&str> = std::iter::once(size.as_str()).chain(theirs).chain(added).collect();
     Reply::Packet(list.join(";").into_bytes())
+}
+
+/// The session's end. lldb waits to be told that what it killed is dead; gdb does not.
+fn kill(session: &mut Session, _: &[u8]) -> Reply {
+    session.core.answer(&mut session.target, b"k");
+    Reply::Packets(if session.target.client.lldb { vec![b"X09".to_vec()] } else { Vec::new() })
 }
 
 fn no_acks(session: &mut Session, _: &[u8]) -> Reply {

@@ -29,8 +29,8 @@ pub(super) struct KernelTarget {
     pub(super) client: Client,
     threads: Vec<Thread>,
     by_tid: HashMap<u64, usize>,
-    /// The thread that the debugger has selected; a position in the list.
-    pub(super) selected: usize,
+    /// The thread that the debugger has selected, as a position in the list; none if it selected one that is not there.
+    pub(super) selected: Option<usize>,
     xml: String,
     symbol_file: Arc<SymbolFile>,
 }
@@ -39,7 +39,7 @@ impl KernelTarget {
     pub(super) fn new(kvm: Arc<Kvm>, symbol_file: Arc<SymbolFile>) -> Self {
         let xml = describe::target_xml(kvm.space().machine.arch);
         let (client, threads, by_tid) = (Client::default(), Vec::new(), HashMap::new());
-        let mut target = Self { kvm: kvm.clone(), client, threads, by_tid, selected: 0, xml, symbol_file };
+        let mut target = Self { kvm: kvm.clone(), client, threads, by_tid, selected: None, xml, symbol_file };
         target.show(kvm);
         target
     }
@@ -49,7 +49,7 @@ impl KernelTarget {
         self.threads = list_threads(&kvm);
         let positions = self.threads.iter().enumerate();
         self.by_tid = positions.map(|(position, thread)| (thread.tid, position)).collect();
-        self.selected = 0;
+        self.selected = Some(0);
         self.kvm = kvm;
     }
 
@@ -64,9 +64,9 @@ impl KernelTarget {
         Some((position, self.threads.get(position)?))
     }
 
-    /// The thread that the debugger has selected.
+    /// The thread that the debugger has selected, or else the first.
     pub(super) fn current(&self) -> Option<&Thread> {
-        self.threads.get(self.selected)
+        self.threads.get(self.selected.unwrap_or(0))
     }
 
     /// Reads memory as this debugger sees it; short at what cannot be read.

@@ -3,6 +3,7 @@
 use super::front::{Reply, Session};
 use super::{encode, errno};
 use crate::kernel::Thread;
+use kgdbserver_arch::Registers;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -23,11 +24,19 @@ pub(super) fn stop_info(session: &mut Session, arguments: &[u8]) -> Reply {
 }
 
 /// `T05thread:..;`, and for lldb the name, the reason, and the registers it would ask for next.
+///
+/// gdb refuses a thread that stops without a program counter, and with it the whole connection. So one that was not
+/// saved is 0 here, as in a call through a null pointer; among the registers it is unavailable.
 pub(super) fn stop_reply(session: &Session, thread: &Thread, signal: u8) -> Vec<u8> {
     let mut reply = format!("T{signal:02x}thread:{:x};", thread.tid);
+    let machine = session.target.kvm.space().machine;
+    if !session.target.client.lldb && session.target.registers(thread).pc().is_none() {
+        let zero = "00".repeat(machine.ptr_bytes.into());
+        let _ = write!(reply, "{:02x}:{zero};", machine.arch.pc); // writing to a String cannot fail
+    }
     if session.target.client.lldb {
         // A name may hold `;` and `:`, so it goes in digits.
-        let _ = write!(reply, "hexname:{};", hex_text(&thread.name)); // writing to a String cannot fail
+        let _ = write!(reply, "hexname:{};", hex_text(&thread.name));
         if let Some(reason) = reason(session, thread) {
             let _ = write!(reply, "reason:exception;description:{};", hex_text(&reason));
         }
@@ -132,7 +141,11 @@ pub(super) fn select(session: &mut Session, arguments: &[u8]) -> Reply {
                 session.select(position);
                 Reply::Ok
             }
-            None => no_thread(),
+            None => {
+                // gdb does not look at this reply: what it reads next must not be another thread's.
+                session.target.selected = None;
+                no_thread()
+            }
         },
         _ => Reply::malformed("g or c, and a thread"),
     }
@@ -150,7 +163,19 @@ pub(super) fn registers(session: &mut Session, packet: &[u8]) -> Reply {
             None => return no_thread(),
         }
     }
+    if session.target.selected.is_none() {
+        return unavailable(session, packet);
+    }
     probed(session, packet).unwrap_or_else(|| Reply::Pass(packet.to_vec()))
+}
+
+/// The registers of no thread.
+fn unavailable(session: &Session, packet: &[u8]) -> Reply {
+    let unknown = Registers::unknown(session.target.kvm.space().machine);
+    match packet {
+        b"g" => Reply::Packet(b"xx".repeat(unknown.bytes().len())),
+        _ => Reply::Error(errno::UNAVAILABLE, "no thread is selected".into()),
+    }
 }
 
 /// The answer to lldb's first `p`, a probe whether that packet is supported. An error, the right answer for a register
