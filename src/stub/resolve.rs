@@ -33,6 +33,7 @@ pub(super) fn symbol(session: &mut Session, arguments: &[u8]) -> Reply {
     let missing = Arc::new(Mutex::new(None));
     let kvm = session.target.kvm.with_resolver(resolver(&session.resolve, missing.clone()));
     let found = kvm.threads().is_ok_and(|list| !list.items.is_empty());
+    let _ = kvm.kernel().map(|kernel| kernel.panic_message(kvm.space())); // for the names that it needs
     let next: Option<String> = missing.lock().unwrap_or_else(PoisonError::into_inner).take();
     match next.filter(|_| session.resolve.known.len() < LIMIT) {
         Some(name) => Reply::Packet([b"qSymbol:".to_vec(), encode::hex(name.as_bytes())].concat()),
