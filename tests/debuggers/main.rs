@@ -1,0 +1,22 @@
+//! Sessions of the real gdb and lldb with the built server: what they print is what is tested.
+//!
+//! The sessions on synthetic dumps are never skipped; a machine without a debugger fails them.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may fail by panicking"
+)]
+
+mod driver;
+mod expected;
+mod gdb;
+mod lldb;
+mod mi;
+mod qsymbol;
+#[allow(dead_code, unreachable_pub, reason = "other test programs use it too")]
+#[path = "../support/real.rs"]
+mod real;
+mod scene;
+#[path = "../synth/mod.rs"]
+mod synth;

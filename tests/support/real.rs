@@ -1,0 +1,73 @@
+//! Real images, which are not part of this project: `KGDBSERVER_IMAGES` says where they are.
+
+use serde_json::Value;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// The amd64 minidump that the LLVM project publishes, and what is known of it.
+pub struct Real {
+    pub kernel: PathBuf,
+    pub vmcore: PathBuf,
+    pub expected: Value,
+}
+
+/// None, with a printed reason, where it is absent or cannot be unpacked.
+pub fn amd64() -> Option<&'static Real> {
+    static FOUND: OnceLock<Result<Real, String>> = OnceLock::new();
+    let found = FOUND.get_or_init(|| find(&folder().join("freebsd")));
+    found.as_ref().inspect_err(|why| eprintln!("skipped: {why}")).ok()
+}
+
+fn folder() -> PathBuf {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/images");
+    std::env::var_os("KGDBSERVER_IMAGES").map_or_else(beside, PathBuf::from)
+}
+
+fn find(folder: &Path) -> Result<Real, String> {
+    let text = std::fs::read_to_string(folder.join("expected.json"));
+    let text = text.map_err(|error| format!("no real images in {}: {error}", folder.display()))?;
+    let mut expected: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    Ok(Real {
+        kernel: unpacked("xz", &folder.join("kernel-amd64.xz"))?,
+        vmcore: unpacked("bzip2", &folder.join("vmcore-amd64-minidump.bz2"))?,
+        expected: expected["amd64-minidump"].take(),
+    })
+}
+
+/// The unpacked file; made once, and kept for the next run.
+fn unpacked(tool: &str, packed: &Path) -> Result<PathBuf, String> {
+    let name = packed.file_stem().ok_or("a file without a name")?;
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    if path.exists() {
+        return Ok(path);
+    }
+    let said = |error: std::io::Error| format!("{tool} {}: {error}", packed.display());
+    let mut part = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).map_err(said)?;
+    let mut child = Command::new(tool).arg("-dc").arg(packed).stdout(Stdio::piped()).spawn().map_err(said)?;
+    copy_sparse(child.stdout.as_mut().ok_or("no pipe")?, part.as_file_mut()).map_err(said)?;
+    if !child.wait().map_err(said)?.success() {
+        return Err(format!("{tool} {} failed", packed.display()));
+    }
+    part.persist(&path).map_err(|error| said(error.error))?;
+    Ok(path)
+}
+
+/// Copies all bytes; pages of zeros become holes.
+pub fn copy_sparse(from: &mut impl Read, to: &mut File) -> std::io::Result<()> {
+    let mut length = 0;
+    loop {
+        let mut page = Vec::new();
+        let got = from.by_ref().take(4096).read_to_end(&mut page)? as u64;
+        if got == 0 {
+            return to.set_len(length);
+        }
+        if page.iter().any(|byte| *byte != 0) {
+            to.seek(SeekFrom::Start(length))?;
+            to.write_all(&page)?;
+        }
+        length += got;
+    }
+}
