@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A session takes less than a second, on a busy machine some. A debugger that is still there after this hangs.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(45);
 
 /// A running server, killed when it goes.
 pub(crate) struct Server {
@@ -147,13 +147,18 @@ pub(crate) fn gdb(commands: &[&str]) -> Transcript {
     transcript(&finish(command), "(gdb) ", commands)
 }
 
+/// lldb, with nothing on its command line yet.
+pub(crate) fn lldb_program() -> Command {
+    program(&["lldb-19", "lldb", "lldb-14"], "lldb-19 (or lldb)")
+}
+
 /// Runs commands in lldb; an error in one does not keep it from the next.
 #[track_caller]
 pub(crate) fn lldb(commands: &[&str]) -> Transcript {
     let folder = tempfile::tempdir().expect("a folder");
     let script = folder.path().join("commands");
     std::fs::write(&script, commands.join("\n")).expect("write the commands");
-    let mut command = program(&["lldb-19", "lldb", "lldb-14"], "lldb-19 (or lldb)");
+    let mut command = lldb_program();
     let source = format!("command source -e false -s false {}", script.display());
     command.args(["--no-lldbinit", "--no-use-colors", "-b", "-o", &source]);
     transcript(&finish(command), "(lldb) ", commands)

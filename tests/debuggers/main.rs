@@ -18,5 +18,6 @@ mod qsymbol;
 #[path = "../support/real.rs"]
 mod real;
 mod scene;
+mod started;
 #[path = "../synth/mod.rs"]
 mod synth;
