@@ -10,7 +10,7 @@ use crate::{Error, Result};
 use memmap2::Mmap;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering, compiler_fence};
@@ -33,15 +33,20 @@ impl Store {
     /// Opens a regular file or a device.
     ///
     /// # Errors
-    /// [`Error::Io`], also for a directory or an empty file.
+    /// [`Error::Io`], also for a directory, a pipe or an empty file.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io(path))?;
+        // A pipe without a writer would make open(2) wait for one; elsewhere the flag changes nothing.
+        let nonblocking = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+        let file = nonblocking.map_err(Error::io(path))?;
         let meta = file.metadata().map_err(Error::io(path))?;
         let refuse = |text: &str| Error::io(path)(io::Error::new(io::ErrorKind::InvalidInput, text));
         if meta.is_dir() {
             return Err(refuse("is a directory, not an image"));
         }
         let device = meta.file_type().is_block_device() || meta.file_type().is_char_device();
+        if !device && !meta.is_file() {
+            return Err(refuse("is neither a file nor a device"));
+        }
         let len = if device { device_length(&file).map_err(Error::io(path))? } else { meta.len() };
         if len == 0 {
             return Err(refuse("empty file"));
