@@ -67,10 +67,14 @@ impl Files {
         usize::from(self.kernel.is_none()) + usize::from(self.image.is_none())
     }
 
+    /// Puts each file in its place; what is not recognised gets the place that is left.
     fn sort(&mut self, paths: &[OsString]) -> Result<(), Failure> {
-        for path in paths.iter().map(PathBuf::from) {
-            let place = match (content(&path)?, self.kernel.is_some(), self.image.is_some()) {
-                (Content::Kernel, false, _) | (_, false, true) => &mut self.kernel,
+        let known = |path: PathBuf| Ok((content(&path)?, path));
+        let mut known: Vec<_> = paths.iter().map(PathBuf::from).map(known).collect::<Result<_, Failure>>()?;
+        known.sort_by_key(|(content, _)| *content == Content::Other);
+        for (content, path) in known {
+            let place = match (content, self.kernel.is_some(), self.image.is_some()) {
+                (Content::Kernel, false, _) | (Content::Other, false, true) => &mut self.kernel,
                 (Content::Image | Content::Other, _, false) => &mut self.image,
                 (Content::Kernel, true, _) => {
                     return Err(Failure::Usage(format!("{}: a second kernel file", path.display())));

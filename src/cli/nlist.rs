@@ -1,5 +1,5 @@
 use super::files::Files;
-use super::{Named, Outcome};
+use super::{Failure, Named, Outcome};
 use clap::Args;
 use serde_json::json;
 use std::ffi::OsString;
@@ -27,9 +27,13 @@ pub(super) struct NlistCommand {
 impl NlistCommand {
     pub(super) fn run(self) -> Outcome {
         let (files, rest) = Files::take(&self.named, &self.arguments, 0)?;
-        let kvm = files.open(self.named.force)?;
         let names = rest.iter().map(|name| name.to_string_lossy().into_owned()).chain(self.names);
-        let found: Vec<_> = names.map(|name| (kvm.symbols().by_name(&name), name)).collect();
+        let names: Vec<_> = names.collect();
+        if names.is_empty() {
+            return Err(Failure::Usage("nlist takes [KERNEL] IMAGE NAME...".into()));
+        }
+        let kvm = files.open(self.named.force)?;
+        let found: Vec<_> = names.into_iter().map(|name| (kvm.symbols().by_name(&name), name)).collect();
         let unresolved: Vec<_> =
             found.iter().filter(|(symbol, _)| symbol.is_none()).map(|(_, name)| name).collect();
         let mut out = std::io::stdout().lock();
