@@ -1,0 +1,551 @@
+//! The command line: what is typed, and what comes out.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test"
+)]
+
+mod support;
+mod synth;
+mod text;
+
+use serde_json::{Value, json};
+use std::process::{Command, Output};
+use support::Saved;
+use synth::{System, put};
+use text::same_lines;
+
+/// Runs the command in the folder of the files, which are called `kernel` and `vmcore`.
+fn run(saved: &Saved, line: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kgdbserver"));
+    command.args(line.split_whitespace()).current_dir(saved.folder.path()).env_remove("RUST_LOG");
+    command.output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Standard output, then standard error behind `!`, then the exit status if it is not 0.
+#[track_caller]
+fn check(saved: &Saved, line: &str, expected: &str) {
+    let output = run(saved, line);
+    let mut found = text(&output.stdout);
+    for line in text(&output.stderr).lines().filter(|line| !line.is_empty()) {
+        found += &format!("! {line}\n");
+    }
+    match output.status.code() {
+        Some(0) => {}
+        code => found += &format!("status {code:?}\n").replace("Some(", "").replace(")", ""),
+    }
+    same_lines(&found, expected);
+}
+
+/// A command that succeeds; its output as JSON.
+#[track_caller]
+fn json_of(saved: &Saved, line: &str) -> Value {
+    let output = run(saved, line);
+    assert!(output.status.success(), "{line}: {}", text(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Wrong use: the reason, and where to look.
+fn usage(reason: &str) -> String {
+    format!("! error: {reason}\n! For more information, try '--help'.\nstatus 2")
+}
+
+/// `System::small` with the CPU 1 not stopped, and files for the wrong arguments.
+fn files() -> Saved {
+    let saved = Saved::small();
+    saved.write("notes", b"Dear diary,\n");
+    saved.write("empty", b"");
+    let mut other = saved.built.kernel.clone();
+    let version = b"SYNTHETIC GENERIC";
+    let at = other.windows(version.len()).position(|here| here == version).unwrap();
+    put(&mut other, at, b"SYNTHETIC MINIMAL");
+    saved.write("other", &other);
+    saved
+}
+
+mod arguments {
+    use super::*;
+
+    /// Every way to name the files gives the same.
+    #[test]
+    fn the_files_are_told_apart_by_content() {
+        let saved = files();
+        let hz = format!("{:016x} B hz", saved.built.facts.symbol("hz"));
+        for line in [
+            "nlist kernel vmcore hz",
+            "nlist vmcore kernel hz",
+            "nlist -k kernel vmcore hz",
+            "nlist -k kernel -c vmcore hz",
+            "nlist -c vmcore kernel hz",
+            "nlist --core vmcore --kernel kernel hz",
+            "nlist -M vmcore kernel hz",
+            "nlist kernel vmcore -- hz",
+            "nlist -k kernel -c vmcore -- hz",
+            "nlist ./vmcore ./kernel hz",
+        ] {
+            let found = run(&saved, line);
+            assert_eq!(
+                (text(&found.stdout).trim(), text(&found.stderr).as_str()),
+                (hz.as_str(), ""),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_first_argument_that_is_no_file_begins_the_names() {
+        let saved = files();
+        let at = |name: &str| saved.built.facts.symbol(name);
+        check(
+            &saved,
+            "nlist kernel vmcore hz panic kernbase osreldate",
+            &format!(
+                "{:016x} B hz\n{:016x} T panic\n{:016x} A kernbase\n{:016x} D osreldate",
+                at("hz"),
+                at("panic"),
+                at("kernbase"),
+                at("osreldate")
+            ),
+        );
+        // Both files are there, so a third that exists is a name; so is what follows --.
+        saved.write("hz", b"a file of that name");
+        check(&saved, "nlist kernel vmcore hz", &format!("{:016x} B hz", at("hz")));
+        check(
+            &saved,
+            "nlist vmcore -- hz",
+            "! kgdbserver: hz: no such symbol
+            status 1",
+        );
+    }
+
+    #[test]
+    fn a_kernel_may_be_missing_and_an_image_may_not() {
+        let saved = files();
+        check(
+            &saved,
+            "ps vmcore",
+            "! kgdbserver: no kernel file was given, so processes and threads cannot be found\nstatus 1",
+        );
+        for command in ["info", "ps", "nlist", "serve"] {
+            let text = usage("kernel is a kernel; name the image too");
+            check(&saved, &format!("{command} kernel"), &text);
+        }
+        check(&saved, "info -k kernel", &usage("kernel is a kernel; name the image too"));
+        check(&saved, "info", &usage("name the image to open (and its kernel, if you have it)"));
+    }
+
+    #[test]
+    fn too_many_files_of_a_kind() {
+        let saved = files();
+        std::fs::copy(&saved.vmcore, saved.path("vmcore2")).unwrap();
+        check(&saved, "info kernel other", &usage("other: a second kernel file"));
+        check(&saved, "info vmcore vmcore2", &usage("vmcore2: a second image"));
+        check(&saved, "info kernel vmcore vmcore2", &usage("vmcore2: one file too many"));
+    }
+
+    #[test]
+    fn files_that_are_not_there_or_not_what_they_should_be() {
+        let saved = files();
+        let unknown = "not a kernel image that this build knows (tried: FreeBSD minidump)";
+        check(&saved, "info nowhere", &usage("nowhere: no such file"));
+        check(&saved, "info kernel nowhere", &usage("nowhere: no such file"));
+        check(&saved, "ps nowhere vmcore", &usage("nowhere: no such file"));
+        check(&saved, "nowhere", &usage("nowhere: no such file"));
+        check(&saved, "info notes", &format!("! kgdbserver: notes: {unknown}\nstatus 4"));
+        check(&saved, "info notes vmcore", "! kgdbserver: notes: kernel is not an ELF file\nstatus 1");
+        check(&saved, "info kernel notes", &format!("! kgdbserver: notes: {unknown}\nstatus 4"));
+        check(&saved, "info empty", "! kgdbserver: empty: empty file\nstatus 1");
+        check(&saved, "info .", "! kgdbserver: .: is a directory, not an image\nstatus 1");
+        check(
+            &saved,
+            "info -c nowhere",
+            "! kgdbserver: nowhere: No such file or directory (os error 2)\nstatus 1",
+        );
+        check(&saved, "info -k notes vmcore", "! kgdbserver: notes: kernel is not an ELF file\nstatus 1");
+    }
+
+    #[test]
+    fn a_kernel_that_does_not_belong_to_the_image_is_refused_unless_forced() {
+        let saved = files();
+        let text = "the kernel file does not belong to this image: version is \
+                    \"FreeBSD 15.0-RELEASE releng/15.0 SYNTHETIC MINIMAL\" in the kernel file and \
+                    \"FreeBSD 15.0-RELEASE releng/15.0 SYNTHETIC GENERIC\" in the image \
+                    (find the kernel that wrote the image, or override with --force)";
+        check(&saved, "nlist other vmcore hz", &format!("! kgdbserver: {text}\nstatus 3"));
+        let hz = format!("{:016x} B hz", saved.built.facts.symbol("hz"));
+        check(&saved, "nlist --force other vmcore hz", &format!("{hz}\n! [WARN ] forced: {text}"));
+        check(&saved, "--quiet nlist -f other vmcore hz", &hz);
+    }
+
+    #[test]
+    fn a_kernel_that_cannot_be_compared_is_a_warning() {
+        let mut built = System::small().build();
+        let page = built.layout.offset(built.facts.symbol("version")).unwrap() / 4096 * 4096;
+        let note = built.layout.offset(0xffff_ffff_803f_f000).unwrap() / 4096 * 4096;
+        built.vmcore[page..page + 4096].fill(0);
+        built.vmcore[note..note + 4096].fill(0);
+        let hz = built.facts.symbol("hz");
+        check(
+            &Saved::new(built),
+            "nlist kernel vmcore hz",
+            &format!(
+                "{hz:016x} B hz
+                ! [WARN ] the kernel file could not be compared with the image (one of them lacks the bytes): if names \
+                lead to nonsense, it is the wrong kernel"
+            ),
+        );
+    }
+
+    #[test]
+    fn clap_says_the_rest() {
+        let saved = files();
+        for (line, status) in [
+            ("--help", 0),
+            ("read --help", 0),
+            ("--version", 0),
+            ("", 2),
+            ("info", 2),
+            ("info --nonsense vmcore", 2),
+            ("--listen nonsense kernel vmcore", 2),
+            ("--stdio --listen :0 kernel vmcore", 2),
+        ] {
+            let output = run(&saved, line);
+            assert_eq!(output.status.code(), Some(status), "{line}: {}", text(&output.stderr));
+        }
+        let help = text(&run(&saved, "--help").stdout);
+        for word in ["serve", "info", "ps", "nlist", "read", "demo", "--listen", "Exit status"] {
+            assert!(help.contains(word), "{word}");
+        }
+    }
+}
+
+mod info {
+    use super::*;
+
+    #[test]
+    fn as_text() {
+        let saved = files();
+        let (size, pages) = (saved.built.vmcore.len(), saved.built.layout.pages.len());
+        check(
+            &saved,
+            "info kernel vmcore",
+            &format!(
+                "format       FreeBSD minidump version 3
+                machine      x86_64, little endian{}
+                size         {size} bytes
+                pages        {pages} of 4096 bytes
+                kernel file  kernel (verified by {})
+                kernel       FreeBSD 15.0-RELEASE releng/15.0 SYNTHETIC GENERIC
+                panic        kdb_sysctl_panic
+                threads      {}
+                crashed      100670 (pid 800) sysctl on CPU 2",
+                if cfg!(target_arch = "x86_64") { ", native here" } else { "" },
+                "the build id, version, osreldate, pcb_size, proc_off_p_pid, proc_off_p_comm, proc_off_p_threads, \
+                 thread_off_td_tid, thread_off_td_pcb",
+                saved.built.facts.threads.len()
+            ),
+        );
+    }
+
+    #[test]
+    fn as_json() {
+        let saved = files();
+        let pages = saved.built.layout.pages.len();
+        let expected = json!({
+            "schema": 1,
+            "format": "FreeBSD minidump",
+            "version": 3,
+            "machine": "x86_64",
+            "big_endian": false,
+            "native": cfg!(target_arch = "x86_64"),
+            "size": saved.built.vmcore.len(),
+            "page_size": 4096,
+            "pages": { "dumped": pages, "present": pages, "missing": 0 },
+            "kernel_file": "kernel",
+            "kernel_match": "verified",
+            "kernel": "FreeBSD",
+            "kernel_version": "FreeBSD 15.0-RELEASE releng/15.0 SYNTHETIC GENERIC",
+            "panic": "kdb_sysctl_panic",
+            "threads": saved.built.facts.threads.len(),
+            "unreadable": 0,
+            "crashed": { "tid": 100_670, "pid": 800, "name": "sysctl", "cpu": 2 },
+            "warnings": [],
+        });
+        assert_eq!(json_of(&saved, "info --json kernel vmcore"), expected);
+    }
+
+    #[test]
+    fn a_truncated_image_without_its_kernel() {
+        let mut built = System::small().build();
+        built.vmcore.truncate(built.layout.sparse.start + 10 * 4096);
+        let (dumped, saved) = (built.layout.pages.len(), Saved::new(built));
+        let info = json_of(&saved, "info vmcore --json");
+        assert_eq!(info["pages"], json!({ "dumped": dumped, "present": 10, "missing": dumped - 10 }));
+        let warning = format!("the file is cut off: {} of {dumped} pages are missing", dumped - 10);
+        assert_eq!(info["warnings"], json!([warning]));
+        for absent in ["kernel_file", "kernel", "panic", "threads", "crashed", "kernel_version"] {
+            assert_eq!(info[absent], Value::Null, "{absent}");
+        }
+        assert_eq!(info["kernel_match"], "unverified");
+    }
+}
+
+mod ps {
+    use super::*;
+
+    #[test]
+    fn processes_and_threads_as_text() {
+        let saved = files();
+        check(
+            &saved,
+            "ps kernel vmcore",
+            "PID  PPID  S  THREADS  COMMAND
+            800     -  R        1  sysctl
+            28     -  -        3  pagedaemon
+            11     -  R        4  idle
+            1     -  -        1  init
+            0     -  -        2  kernel",
+        );
+        check(&saved, "ps --threads kernel vmcore", "");
+    }
+
+    #[test]
+    fn processes_as_json() {
+        let saved = files();
+        let facts = &saved.built.facts;
+        let row = |pid: &u32| {
+            let own: Vec<_> = facts.threads.iter().filter(|thread| thread.pid == *pid).collect();
+            let state = own.iter().any(|thread| thread.on_cpu.is_some()).then_some("R");
+            json!({ "pid": pid, "ppid": null, "comm": own[0].comm, "state": state, "threads": own.len() })
+        };
+        let rows: Vec<Value> = facts.pids.iter().map(row).collect();
+        assert_eq!(json_of(&saved, "ps kernel vmcore --json"), json!({ "processes": rows }));
+    }
+
+    #[test]
+    fn threads_as_json_with_the_registers_that_were_saved() {
+        let saved = Saved::new(System { stopped_cpus: vec![0, 3], ..System::small() }.build());
+        let found = json_of(&saved, "ps --json --threads kernel vmcore");
+        let found = found["threads"].as_array().unwrap();
+        assert_eq!(found.len(), saved.built.facts.threads.len());
+        for (thread, facts) in found.iter().zip(&saved.built.facts.threads) {
+            let stopped = facts.crashed || facts.on_cpu.is_some();
+            let registers = facts.registers.iter().filter(|(name, _)| stopped || !name.ends_with("_base"));
+            let registers: serde_json::Map<_, _> =
+                registers.map(|(name, value)| ((*name).into(), format!("{value:#x}").into())).collect();
+            let name = &facts.name;
+            let shown = if *name == facts.comm { name.clone() } else { format!("{}/{name}", facts.comm) };
+            let expected = json!({
+                "tid": facts.tid,
+                "pid": facts.pid,
+                "comm": name,
+                "name": shown,
+                "cpu": facts.on_cpu,
+                "state": facts.on_cpu.map(|_| "R"),
+                "wait": null,
+                "crashed": facts.crashed,
+                "pcb": facts.pcb.map(|va| format!("{va:#x}")),
+                "registers": registers,
+            });
+            assert_eq!(*thread, expected);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said_and_the_rest_is_printed() {
+        let mut system = System::small();
+        system.process(1).thread_list_end = synth::freebsd::ListEnd::Hole;
+        system.thread(100_011).pcb_unreadable = true;
+        let saved = Saved::new(system.build());
+        let output = run(&saved, "ps --json --threads kernel vmcore");
+        let errors = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(errors.lines().any(|line| line.starts_with("[WARN ] thread at 0x")), "{errors}");
+        assert!(
+            errors.lines().any(|line| line.starts_with("[WARN ] registers of thread 100011: ")),
+            "{errors}"
+        );
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let threads = found["threads"].as_array().unwrap();
+        assert_eq!(threads.len(), saved.built.facts.threads.len());
+        let lost = threads.iter().find(|thread| thread["tid"] == 100_011).unwrap();
+        assert_eq!(lost["registers"], json!({}));
+    }
+}
+
+mod nlist {
+    use super::*;
+
+    #[test]
+    fn as_json_with_what_was_not_found() {
+        let saved = files();
+        let row = |name: &str, real: &str, kind: &str, size: u64| {
+            let address = format!("{:#x}", saved.built.facts.symbol(real));
+            json!({ "name": name, "address": address, "type": kind, "size": size })
+        };
+        let expected = json!({ "symbols": [row("hz", "hz", "B", 4), row("_panic", "panic", "T", 0x50)], "unresolved": [] });
+        assert_eq!(json_of(&saved, "nlist kernel vmcore hz _panic --json"), expected);
+        let output = run(&saved, "nlist --json kernel vmcore nonsense hz _absent");
+        assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(1), ""));
+        let expected = json!({ "symbols": [row("hz", "hz", "B", 4)], "unresolved": ["nonsense", "_absent"] });
+        assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), expected);
+    }
+
+    #[test]
+    fn as_text_with_what_was_not_found() {
+        let saved = files();
+        check(&saved, "nlist kernel vmcore", &usage("nlist takes [KERNEL] IMAGE NAME..."));
+        check(
+            &saved,
+            "nlist kernel vmcore nonsense hz",
+            &format!(
+                "{:016x} B hz\n! kgdbserver: nonsense: no such symbol\nstatus 1",
+                saved.built.facts.symbol("hz")
+            ),
+        );
+    }
+}
+
+mod read {
+    use super::*;
+
+    /// The end of the crashed thread's stack, above which nothing is mapped... if it is the highest one.
+    fn edge(saved: &Saved) -> u64 {
+        let highest = saved.built.facts.threads.iter().filter_map(|thread| thread.register("rsp")).max();
+        highest.unwrap() / 0x1000 * 0x1000 + 0x1000
+    }
+
+    #[test]
+    fn a_hex_dump() {
+        let saved = files();
+        let version = saved.built.facts.symbol("version");
+        let lines = format!(
+            "{version:016x}  46 72 65 65 42 53 44 20 31 35 2e 30 2d 52 45 4c  |FreeBSD 15.0-REL|
+            {:016x}  45 41 53 45                                      |EASE|",
+            version + 16
+        );
+        for address in ["version".into(), "_version".into(), format!("{version:#x}"), version.to_string()] {
+            check(&saved, &format!("read kernel vmcore {address} 20"), &lines);
+        }
+        check(
+            &saved,
+            "read vmcore kernel version+0x8 0x4",
+            &format!("{:016x}  31 35 2e 30                                      |15.0|", version + 8),
+        );
+        check(
+            &saved,
+            "read kernel vmcore version+8 1",
+            &format!("{:016x}  31                                               |1|", version + 8),
+        );
+        check(&saved, "read kernel vmcore version 0", "");
+    }
+
+    #[test]
+    fn just_the_bytes() {
+        let saved = files();
+        let output = run(&saved, "read --raw kernel vmcore version 20");
+        assert_eq!(
+            (output.stdout.as_slice(), output.status.code()),
+            (b"FreeBSD 15.0-RELEASE".as_slice(), Some(0))
+        );
+    }
+
+    #[test]
+    fn physical_addresses() {
+        let saved = files();
+        let version = saved.built.facts.symbol("version");
+        let pa = saved.built.layout.physical(version).unwrap();
+        check(
+            &saved,
+            &format!("read --physical vmcore {pa:#x} 8"),
+            &format!("{pa:016x}  46 72 65 65 42 53 44 20                          |FreeBSD |"),
+        );
+        check(
+            &saved,
+            "read --physical vmcore 0xa0000 8",
+            "! kgdbserver: 0xa0000: physical page 0xa0000 is not in the image
+            status 1",
+        );
+    }
+
+    #[test]
+    fn a_hole_prints_what_comes_before_it_and_fails() {
+        let saved = files();
+        let edge = edge(&saved);
+        let zeros = "00 ".repeat(16);
+        check(
+            &saved,
+            &format!("read kernel vmcore {:#x} 64", edge - 16),
+            &format!(
+                "{:016x}  {zeros} |................|
+                ! kgdbserver: {edge:#x}: the kernel's page tables map nothing here
+                status 1",
+                edge - 16
+            ),
+        );
+        let output = run(&saved, &format!("read --raw vmcore {:#x} 64", edge - 16));
+        assert_eq!((output.stdout, output.status.code()), (vec![0; 16], Some(1)));
+        // A length beyond all memory is no more than a hole at its end.
+        check(
+            &saved,
+            &format!("read vmcore {:#x} 0xffffffffffffffff", edge - 1),
+            &format!(
+                "{:016x}  00                                               |.|
+                ! kgdbserver: {edge:#x}: the kernel's page tables map nothing here
+                status 1",
+                edge - 1
+            ),
+        );
+        check(
+            &saved,
+            "read kernel vmcore 0xffffffffffffffff 16",
+            "! kgdbserver: 0xffffffffffffffff: the image knows no mapping for this part of the address space
+            status 1",
+        );
+    }
+
+    #[test]
+    fn the_last_two_arguments_are_address_and_length() {
+        let saved = files();
+        let takes = usage("read takes [KERNEL] IMAGE ADDRESS LENGTH");
+        check(&saved, "read vmcore hz", &usage("name the image to open (and its kernel, if you have it)"));
+        check(&saved, "read kernel vmcore hz 4 4", &takes);
+        check(&saved, "read kernel vmcore hz four", &usage("four: not a number of bytes"));
+        check(&saved, "read", &usage("name the image to open (and its kernel, if you have it)"));
+        check(&saved, "read kernel vmcore hz+x 4", &usage("x: not an offset"));
+        check(
+            &saved,
+            "read kernel vmcore nonsense 4",
+            "! kgdbserver: nonsense: no such symbol
+            status 1",
+        );
+        check(&saved, "read vmcore hz 4", "! kgdbserver: hz: no such symbol\nstatus 1");
+        // Files that happen to be called like an address and a length.
+        saved.write("hz", b"x");
+        saved.write("4", b"x");
+        check(
+            &saved,
+            "read kernel vmcore hz 4",
+            &format!(
+                "{:016x}  64 00 00 00                                      |d...|",
+                saved.built.facts.symbol("hz")
+            ),
+        );
+    }
+}
+
+#[test]
+fn output_that_nobody_reads_is_no_failure_to_speak_of() {
+    let saved = files();
+    let script =
+        format!("{} read vmcore 0xffffffff80200000 0x100000 | head -1", env!("CARGO_BIN_EXE_kgdbserver"));
+    let output = Command::new("sh").arg("-c").arg(script).current_dir(saved.folder.path()).output().unwrap();
+    assert_eq!(text(&output.stderr), "");
+    assert_eq!(text(&output.stdout).lines().count(), 1);
+}
