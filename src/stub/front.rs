@@ -114,7 +114,11 @@ impl Session {
     pub(super) fn new(kvm: Arc<Kvm>, symbol_file: Arc<SymbolFile>) -> Self {
         let mut target = KernelTarget::new(kvm, symbol_file);
         let core = Core::new(&mut target);
-        Self { target, resolve: resolve::Answers::default(), threads_xml: None, core, acks_end: false }
+        let mut session =
+            Self { target, resolve: resolve::Answers::default(), threads_xml: None, core, acks_end: false };
+        // Clients select a thread before they ask for registers, gdbstub has none until then.
+        session.select(0);
+        session
     }
 
     /// Serves one connection to its end.
