@@ -180,7 +180,7 @@ mod arguments {
         check(&saved, "nlist other vmcore hz", &format!("! kgdbserver: {text}\nstatus 3"));
         let hz = format!("{:016x} B hz", saved.built.facts.symbol("hz"));
         check(&saved, "nlist --force other vmcore hz", &format!("{hz}\n! [WARN ] forced: {text}"));
-        check(&saved, "--quiet nlist -f other vmcore hz", &hz);
+        check(&saved, "nlist --quiet -f other vmcore hz", &hz);
     }
 
     #[test]
@@ -312,7 +312,22 @@ mod ps {
             1     -  -        1  init
             0     -  -        2  kernel",
         );
-        check(&saved, "ps --threads kernel vmcore", "");
+        check(
+            &saved,
+            "ps --threads kernel vmcore",
+            "TID  PID  CPU  S  WAIT  NAME
+            *  100670  800    2  R  -     sysctl
+            100089   28    -  -  -     pagedaemon/dom0
+            100094   28    -  -  -     pagedaemon/laundry: dom0
+            100095   28    -  -  -     pagedaemon/uma
+            100003   11    0  R  -     idle/idle: cpu0
+            100004   11    1  R  -     idle/idle: cpu1
+            100005   11    -  -  -     idle/idle: cpu2
+            100006   11    3  R  -     idle/idle: cpu3
+            100002    1    -  -  -     init
+            100000    0    -  -  -     kernel/swapper
+            100011    0    -  -  -     kernel/softirq_0",
+        );
     }
 
     #[test]

@@ -219,7 +219,8 @@ fn the_header_is_told_as_it_is() {
     }
 }
 
-// The numbers are those of the list of pitfalls in the formats' reference, for what was seen to break other readers.
+// The numbers are those of a list of inputs that were seen to break other readers. 28 (the walk over all pages) and
+// 31 (broken lists of processes and threads) are in tests/kvm.rs.
 
 #[test]
 fn case_2_a_bitmap_that_ends_within_a_word() {
@@ -710,7 +711,7 @@ mod oracle {
             assert_eq!(thread.comm, expected[3].as_str().unwrap());
             assert_eq!(thread.on_cpu.map_or(-1, i64::from), cpu);
             // Registers are made from a seed: the thread's number, or its CPU's where that saved them.
-            let seed = if thread.crashed || cpu < 0 { tid } else { cpu as u64 + 1 };
+            let seed = if thread.crashed || cpu < 0 { tid } else { cpu.cast_unsigned() + 1 };
             let registers = kvm.registers(thread).unwrap();
             assert_eq!(registers.pc(), Some(0xffff_ffff_8020_1000 + seed * 16), "{tid}");
         }

@@ -309,6 +309,29 @@ mod processes {
     }
 
     #[test]
+    fn a_filter_selects_by_its_own_field() {
+        use kgdbserver::kernel::kinfo::KinfoProc;
+        let row = KinfoProc {
+            pid: 1,
+            pgid: Some(2),
+            sid: Some(3),
+            uid: Some(4),
+            ruid: Some(5),
+            rgid: Some(6),
+            groups: Some(vec![7, 8]),
+            ..KinfoProc::default()
+        };
+        let ops = [Op::Pid, Op::Pgrp, Op::Session, Op::Uid, Op::Ruid, Op::Rgid, Op::Gid];
+        for (op, own) in ops.into_iter().zip(1..) {
+            for argument in 0..9 {
+                assert_eq!(row.selected(op, argument), Some(argument == own), "{op:?} {argument}");
+            }
+        }
+        assert_eq!(row.selected(Op::All, 4711), Some(true));
+        assert_eq!(KinfoProc::default().selected(Op::Uid, 0), None, "absent is not 0");
+    }
+
+    #[test]
     fn fields_that_the_image_cannot_tell_are_absent_not_zero() {
         let kvm = Saved::small().open().unwrap();
         let list = kvm.getprocs(Op::Pid as i32, 800).unwrap();

@@ -15,7 +15,8 @@ pub fn lines(text: &str) -> impl Iterator<Item = &str> {
 #[track_caller]
 pub fn same_lines(found: &str, expected: &str) {
     let tidy = |text| lines(text).collect::<Vec<_>>().join("\n");
-    assert_eq!(tidy(found), tidy(expected), "\nfound:\n{}\n", tidy(found));
+    let (found, expected) = (tidy(found), tidy(expected));
+    assert!(found == expected, "\nfound:\n{found}\n\nexpected:\n{expected}\n");
 }
 
 /// A number in hexadecimal digits, with or without `0x`.
