@@ -18,7 +18,7 @@ use kgdbserver::{Error, Kvm, Result};
 use kgdbserver_arch::Va;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use support::{Saved, open};
+use support::{Saved, known_registers, open, replace, shown_name, stack_top};
 use synth::freebsd::{ListEnd, StopPcbs, ThreadFacts};
 use synth::{System, put};
 
@@ -122,17 +122,11 @@ mod opening {
 mod reading {
     use super::*;
 
-    /// The last bytes of the highest stack, and where they end: above is nothing.
-    fn stack_top(saved: &Saved) -> u64 {
-        let highest = saved.built.facts.threads.iter().filter_map(|thread| thread.register("rsp")).max();
-        highest.unwrap() / 0x1000 * 0x1000 + 0x1000
-    }
-
     #[test]
     fn gives_the_readable_prefix_or_in_strict_mode_nothing() {
         let saved = Saved::small();
         let kvm = saved.open().unwrap();
-        let (top, mut buf) = (stack_top(&saved), [0xaa; 32]);
+        let (top, mut buf) = (stack_top(&saved.built), [0xaa; 32]);
         assert_eq!(kvm.read2(top - 8, &mut buf).unwrap(), 8);
         assert_eq!(buf[8..], [0xaa; 24]);
         assert_eq!(kvm.geterr(), "");
@@ -152,7 +146,7 @@ mod reading {
     fn crosses_pages_that_do_not_lie_side_by_side() {
         let saved = Saved::small();
         let kvm = saved.open().unwrap();
-        let (start, mut stack) = (stack_top(&saved) - 0x4000, vec![0xaa; 0x4000]);
+        let (start, mut stack) = (stack_top(&saved.built) - 0x4000, vec![0xaa; 0x4000]);
         assert_eq!(kvm.read2(start, &mut stack).unwrap(), stack.len());
         for (i, byte) in stack.iter().enumerate() {
             let offset = saved.built.layout.offset(start + i as u64).unwrap();
@@ -309,29 +303,6 @@ mod processes {
     }
 
     #[test]
-    fn a_filter_selects_by_its_own_field() {
-        use kgdbserver::kernel::kinfo::KinfoProc;
-        let row = KinfoProc {
-            pid: 1,
-            pgid: Some(2),
-            sid: Some(3),
-            uid: Some(4),
-            ruid: Some(5),
-            rgid: Some(6),
-            groups: Some(vec![7, 8]),
-            ..KinfoProc::default()
-        };
-        let ops = [Op::Pid, Op::Pgrp, Op::Session, Op::Uid, Op::Ruid, Op::Rgid, Op::Gid];
-        for (op, own) in ops.into_iter().zip(1..) {
-            for argument in 0..9 {
-                assert_eq!(row.selected(op, argument), Some(argument == own), "{op:?} {argument}");
-            }
-        }
-        assert_eq!(row.selected(Op::All, 4711), Some(true));
-        assert_eq!(KinfoProc::default().selected(Op::Uid, 0), None, "absent is not 0");
-    }
-
-    #[test]
     fn fields_that_the_image_cannot_tell_are_absent_not_zero() {
         let kvm = Saved::small().open().unwrap();
         let list = kvm.getprocs(Op::Pid as i32, 800).unwrap();
@@ -431,18 +402,10 @@ mod matching {
     /// Where the builder's kernel has its build id.
     const BUILD_ID: u64 = 0xffff_ffff_803f_f000;
 
-    /// Opens with a kernel file, or an image, that was changed at one place.
-    fn changed(file: fn(&mut synth::Built) -> &mut Vec<u8>, find: &[u8], put_there: &[u8]) -> Saved {
+    /// A good image, and a kernel file with other bytes.
+    fn changed(find: &[u8], by: &[u8]) -> Saved {
         let mut built = System::small().build();
-        let file = file(&mut built);
-        let places: Vec<usize> = file
-            .windows(find.len())
-            .enumerate()
-            .filter(|(_, here)| *here == find)
-            .map(|(at, _)| at)
-            .collect();
-        assert!(!places.is_empty());
-        places.into_iter().for_each(|at| put(file, at, put_there));
+        replace(&mut built.kernel, find, by);
         Saved::new(built)
     }
 
@@ -474,7 +437,7 @@ mod matching {
 
     #[test]
     fn another_version_is_refused() {
-        let other = changed(|built| &mut built.kernel, b"SYNTHETIC GENERIC", b"SYNTHETIC MINIMAL");
+        let other = changed(b"SYNTHETIC GENERIC", b"SYNTHETIC MINIMAL");
         mismatch(
             &other,
             "version is \"FreeBSD 15.0-RELEASE releng/15.0 SYNTHETIC MINIMAL\" in the kernel file and \
@@ -484,7 +447,7 @@ mod matching {
 
     #[test]
     fn another_build_id_is_refused() {
-        let other = changed(|built| &mut built.kernel, b"a synthetic kernel..", b"a synthetic colonel.");
+        let other = changed(b"a synthetic kernel..", b"a synthetic colonel.");
         let note = "040000001400000003000000474e5500";
         mismatch(
             &other,
@@ -554,10 +517,8 @@ mod threads {
     #[track_caller]
     fn same_thread(kvm: &Kvm, thread: &Thread, facts: &ThreadFacts) {
         assert_eq!((thread.tid, thread.pid), (facts.tid.into(), facts.pid));
-        let name = facts.name.chars().take(20).collect::<String>();
-        assert_eq!(thread.comm, name);
-        let shown = if name == facts.comm { name } else { format!("{}/{name}", facts.comm) };
-        assert_eq!(thread.name, shown);
+        assert_eq!(thread.comm, facts.name.chars().take(20).collect::<String>());
+        assert_eq!(thread.name, shown_name(facts));
         assert_eq!((thread.on_cpu, thread.crashed), (facts.on_cpu, facts.crashed), "{}", facts.name);
         assert_eq!(thread.state, facts.on_cpu.map(|_| 'R'), "{}", facts.name);
         assert_eq!(thread.va.0, facts.address);
@@ -565,10 +526,7 @@ mod threads {
         match kvm.registers(thread) {
             Ok(registers) => {
                 let known: Vec<_> = registers.known().collect();
-                let mut expected = facts.registers.clone();
-                // Only the routine that stops a CPU saves the bases; a pcb of a switch has user values there, or none.
-                let stopped = facts.crashed || facts.on_cpu.is_some();
-                expected.retain(|(name, _)| stopped || !name.ends_with("_base"));
+                let mut expected = known_registers(facts);
                 let order =
                     |name: &str| kvm.space().machine.arch.regs.iter().position(|reg| reg.name == name);
                 expected.sort_by_key(|(name, _)| order(name));

@@ -16,9 +16,9 @@ use rsp::{Client, GDB, GDB_16, LLDB, LLDB_22, Server, digits, framed, undigits};
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
-use support::Saved;
+use support::{Saved, known_registers, shown_name, stack_top};
+use synth::System;
 use synth::freebsd::{Facts, ThreadFacts};
-use synth::{Built, System};
 use text::{lines, same_lines};
 
 /// Sends the packets behind `->` and compares the whole conversation. `GDB` and `LLDB` stand for what these list in
@@ -62,10 +62,10 @@ fn g_packet(thread: &ThreadFacts) -> String {
         "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13",
         "r14", "r15", "rip",
     ];
-    let stopped = thread.crashed || thread.on_cpu.is_some();
+    let known = known_registers(thread);
     let word = |name: &str| {
-        let value = thread.register(name).filter(|_| stopped || !name.ends_with("_base"));
-        value.map_or("x".repeat(16), |value| digits(value.to_le_bytes()))
+        let value = known.iter().find(|(known, _)| *known == name);
+        value.map_or("x".repeat(16), |(_, value)| digits(value.to_le_bytes()))
     };
     let rest = 2 * (7 * 4 + 8 * 10 + 8 * 4);
     NAMES.map(word).concat() + &"x".repeat(rest) + &word("fs_base") + &word("gs_base")
@@ -227,8 +227,7 @@ mod threads {
         let mut xml = String::from("<?xml version=\"1.0\"?>\n<threads>\n");
         for thread in threads {
             let core = thread.on_cpu.map(|cpu| format!(" core=\"{cpu}\"")).unwrap_or_default();
-            let same = thread.name == thread.comm;
-            let name = if same { thread.name.clone() } else { format!("{}/{}", thread.comm, thread.name) };
+            let name = shown_name(thread);
             let state = if thread.on_cpu.is_some() { " [R]" } else { "" };
             let crashed = if thread.crashed { " crashed" } else { "" };
             let (tid, pid) = (thread.tid, thread.pid);
@@ -430,16 +429,10 @@ mod registers {
 mod memory {
     use super::*;
 
-    /// The end of the highest stack: nothing is mapped above.
-    fn edge(built: &Built) -> u64 {
-        let highest = built.facts.threads.iter().filter_map(|thread| thread.register("rsp")).max();
-        highest.unwrap() / 0x1000 * 0x1000 + 0x1000
-    }
-
     #[test]
     fn as_digits() {
         let files = files();
-        let (version, edge) = (files.built.facts.symbol("version"), edge(&files.built));
+        let (version, edge) = (files.built.facts.symbol("version"), stack_top(&files.built));
         let server = Server::of(&files);
         check(
             &mut server.connect(),

@@ -11,6 +11,7 @@
 
 pub mod real;
 
+use crate::synth::freebsd::ThreadFacts;
 use crate::synth::{Built, System};
 use kgdbserver::kvm::{Kvm, Options};
 use std::path::{Path, PathBuf};
@@ -53,4 +54,32 @@ impl Saved {
 
 pub fn open(kernel: Option<&Path>, image: &Path, force: bool) -> kgdbserver::Result<Kvm> {
     Kvm::open_with(image, Options { kernel: kernel.map(Path::to_owned), resolver: None, force })
+}
+
+/// Where the highest kernel stack ends; above it nothing is mapped.
+pub fn stack_top(built: &Built) -> u64 {
+    let highest = built.facts.threads.iter().filter_map(|thread| thread.register("rsp")).max();
+    highest.expect("a stack") / 4096 * 4096 + 4096
+}
+
+/// What a thread is called: its process's name, and its own behind it where that is another.
+pub fn shown_name(thread: &ThreadFacts) -> String {
+    let own: String = thread.name.chars().take(20).collect();
+    if own == thread.comm { own } else { format!("{}/{own}", thread.comm) }
+}
+
+/// The registers that are known of a thread. Only the routine that stops a CPU saves the segments' bases: in the pcb of a
+/// thread that was switched out these places hold a user's values, or none.
+pub fn known_registers(thread: &ThreadFacts) -> Vec<(&'static str, u64)> {
+    let stopped = thread.crashed || thread.on_cpu.is_some();
+    let known = |(name, _): &&(&str, u64)| stopped || !name.ends_with("_base");
+    thread.registers.iter().filter(known).copied().collect()
+}
+
+/// Puts other bytes of the same length in the place of all that are found.
+pub fn replace(file: &mut [u8], find: &[u8], by: &[u8]) {
+    assert_eq!(find.len(), by.len());
+    let places: Vec<usize> = (0..file.len()).filter(|at| file[*at..].starts_with(find)).collect();
+    assert!(!places.is_empty(), "nothing to replace");
+    places.into_iter().for_each(|at| file[at..at + by.len()].copy_from_slice(by));
 }
