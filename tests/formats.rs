@@ -638,6 +638,7 @@ fn kernels_that_are_not() {
 }
 
 /// A second, independent writer of minidumps, which is not part of this project: its pages hold their own address.
+/// `KGDBSERVER_MKMINIDUMP` says where it is.
 mod oracle {
     use super::*;
     use std::process::Command;
@@ -668,7 +669,7 @@ mod oracle {
         }
     }
 
-    /// Reads a page and checks its pattern; says how many bytes of the page's address are wrong.
+    /// Whether a page repeats a physical address and that address's mask; this one, where it is known.
     fn pattern(kvm: &Kvm, va: u64, pa: Option<u64>) -> bool {
         let mut page = [0; 4096];
         assert_eq!(kvm.read2(va, &mut page).unwrap(), page.len(), "{va:#x}");
