@@ -348,7 +348,7 @@ mod registers {
                 -> Hg7777
                 <- E03
                 -> qC
-                <- QC186a4",
+                <- QC1893e",
                 g(CRASHED),
                 g(SLEEPING),
                 g(RUNNING),
@@ -551,7 +551,7 @@ mod nothing_runs {
         let mut client = server.connect();
         client.ask(GDB);
         client.ask(&format!("Hg{SLEEPING:x}"));
-        let stop = format!("O{}\n{}", digits(MESSAGE), "T05thread:186a2;");
+        let stop = format!("O{}\n{}", digits(MESSAGE), "T00thread:186a2;");
         for packet in
             ["c", "s", "C05", "S05", "cffffffff80200000", "vCont;c", "vCont;s:186a2;c", "vCont;c:p1.-1"]
         {
@@ -992,12 +992,15 @@ mod without_a_kernel_file {
         asked
     }
 
+    /// gdb does not connect without a program counter, so the stand-in has one in the stop reply.
+    const STAND_IN: &str = "T05thread:1;10:0000000000000000;";
+
     #[test]
     fn there_is_one_thread_that_stands_for_the_image() {
         let files = files();
         let server = serve(&files);
         let mut client = server.connect();
-        check(&mut client, "-> ?\n<- T05thread:1;\n-> mffffffff80200000,4\n<- 554889e5");
+        check(&mut client, &format!("-> ?\n<- {STAND_IN}\n-> mffffffff80200000,4\n<- 554889e5"));
         assert!(client.ask("g").bytes().all(|byte| byte == b'x'));
         assert!(threads::threads_of(&mut client).contains("name=\"image (threads not found)\""));
     }
@@ -1014,6 +1017,9 @@ mod without_a_kernel_file {
             assert_eq!(asked.len(), unique.len(), "asked twice: {asked:?}");
             assert!(unique.contains(&"allproc".to_owned()));
             assert_eq!(threads::threads_of(&mut client), threads::document(&files.built.facts));
+            // gdb still has the stand-in selected, and must not get another thread's registers for it.
+            assert!(client.ask("g").bytes().all(|byte| byte == b'x'));
+            assert_eq!(client.ask(&format!("Hg{CRASHED:x}")), "OK");
             assert_eq!(client.ask("g"), g_packet(files.built.facts.thread(CRASHED)));
             assert!(client.ask("?").starts_with("T05thread:1893e;"));
         }
@@ -1026,7 +1032,7 @@ mod without_a_kernel_file {
         files.built.facts.symbols.clear();
         let mut client = server.connect();
         dance(&mut client, &files.built.facts);
-        check(&mut client, "-> ?\n<- T05thread:1;");
+        check(&mut client, &format!("-> ?\n<- {STAND_IN}"));
     }
 
     #[test]
@@ -1036,7 +1042,8 @@ mod without_a_kernel_file {
         files.built.facts.symbols.values_mut().for_each(|value| *value = u64::MAX);
         let mut client = server.connect();
         dance(&mut client, &files.built.facts);
-        check(&mut client, "-> ?\n<- T05thread:1;\n-> qSymbol:zz:zz\n<- ...\n-> qSymbol:1:\n<- ...");
+        let garbage = "-> qSymbol:zz:zz\n<- ...\n-> qSymbol:1:\n<- ...";
+        check(&mut client, &format!("-> ?\n<- {STAND_IN}\n{garbage}"));
         check(&mut client, "-> mffffffff80200000,4\n<- 554889e5");
     }
 }
