@@ -9,13 +9,15 @@ mod ps;
 mod read;
 mod serve;
 
-use clap::{Args, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// The gdbserver for kernel images: opens a kernel crash dump on any host and serves it to gdb and lldb.
 #[derive(Parser)]
-#[command(version, args_conflicts_with_subcommands = true, after_help = AFTER_HELP)]
+#[command(version, after_help = AFTER_HELP, override_usage = USAGE)]
+#[command(subcommand_negates_reqs = true, subcommand_precedence_over_arg = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -28,6 +30,8 @@ pub(crate) struct Cli {
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
 }
+
+const USAGE: &str = "kgdbserver [serve] [OPTIONS] [KERNEL] IMAGE\n       kgdbserver COMMAND [OPTIONS] ...";
 
 const AFTER_HELP: &str = "\
 KERNEL and IMAGE are told apart by what is in them, so their order does not matter; -k and -c decide what is \
@@ -75,7 +79,12 @@ struct Named {
 
 /// Runs what the command line asks for.
 pub(crate) fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    if let (Some(name), Some(stray)) = (matches.subcommand_name(), stray_argument(&matches)) {
+        let text = format!("{stray} stands before {name}, which takes its arguments behind its name");
+        return Failure::Usage(text).report();
+    }
     start_log(cli.quiet, cli.verbose);
     let result = match cli.command {
         None => cli.serve.run(),
@@ -87,6 +96,14 @@ pub(crate) fn run() -> ExitCode {
         Some(Command::Demo(demo)) => demo.run(),
     };
     result.unwrap_or_else(|failure| failure.report())
+}
+
+/// An argument before a subcommand, other than those that all commands have.
+fn stray_argument(matches: &ArgMatches) -> Option<String> {
+    let given = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
+    let groups = ["Serve", "Named", "How"];
+    let common = |id: &str| ["quiet", "verbose"].contains(&id) || groups.contains(&id);
+    matches.ids().filter(given).map(|id| id.to_string()).find(|id| !common(id))
 }
 
 fn start_log(quiet: bool, verbose: u8) {
