@@ -1,4 +1,4 @@
-//! The folder of files that can be made again: symbol files for debuggers.
+//! The folder of files that can be made again: symbol files for debuggers, and (see `image`) unpacked images.
 
 use crate::{Error, Result};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -24,7 +24,8 @@ pub(crate) fn keep(bytes: &[u8]) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn folder() -> Result<PathBuf> {
+/// `$XDG_CACHE_HOME/kgdbserver`; a new temporary folder where there is none and no home.
+pub(crate) fn folder() -> Result<PathBuf> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
     let folder =

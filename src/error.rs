@@ -89,6 +89,7 @@ pub fn describe(why: Fault) -> String {
         Fault::CutOff(pa) => {
             format!("physical page {pa} was dumped, but the image file is cut off before it")
         }
+        Fault::NoMemory => "this image holds texts only, no memory".into(),
         Fault::Unreadable(pa) => format!("physical page {pa} is in the image, but reading the file failed"),
     }
 }

@@ -24,8 +24,10 @@ pub struct Options {
     pub kernel: Option<std::path::PathBuf>,
     /// Finds symbols; asked before the kernel file.
     pub resolver: Option<Resolver>,
-    /// Goes on although the kernel file does not match the image.
+    /// Goes on although the kernel file does not match the image, or the image's headers contradict each other.
     pub force: bool,
+    /// How a wrapped image is opened; its own `force` is replaced by the one above.
+    pub image: image::Settings,
 }
 
 /// A kernel image, opened.
@@ -108,7 +110,7 @@ impl Kvm {
         resolver: Resolver,
     ) -> Result<Self> {
         let kernel = execfile.map(Path::to_owned);
-        Self::open_core(corefile, flags, Options { kernel, resolver: Some(resolver), force: false })
+        Self::open_core(corefile, flags, Options { kernel, resolver: Some(resolver), ..Options::default() })
     }
 
     fn open_core(corefile: Option<&Path>, flags: i32, options: Options) -> Result<Self> {
@@ -126,7 +128,8 @@ impl Kvm {
     /// # Errors
     /// Those of [`Self::openfiles`].
     pub fn open_with(corefile: &Path, options: Options) -> Result<Self> {
-        let image = image::open(Arc::new(Store::open(corefile)?))?;
+        let settings = image::Settings { force: options.force, ..options.image };
+        let image = image::open(Arc::new(Store::open(corefile)?), &settings)?;
         let file = options
             .kernel
             .as_deref()
@@ -148,7 +151,7 @@ impl Kvm {
         let space = Space::new(machine, image.regions.clone(), image.memory.clone());
         let verdict = match &file {
             None => Verdict::Unverified,
-            Some(file) => match verify::compare(file, &space) {
+            Some(file) => match verify::compare(file, &space, image.facts.version.as_deref()) {
                 Err(error @ Error::Mismatch { .. }) if force => Verdict::Forced(error.to_string()),
                 other => other?,
             },

@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 mod cache;
+pub mod crashdir;
 mod error;
 pub mod image;
 pub mod kernel;

@@ -80,6 +80,7 @@ pub fn info(kvm: &Kvm) -> Vec<(&'static str, String)> {
     if census.cut_off != 0 {
         facts.push(("missing", format!("{} pages: the file is cut off", census.cut_off)));
     }
+    facts.extend(told(kvm));
     facts.push(("kernel file", kernel_file(kvm)));
     match kvm.kernel() {
         Err(error) => facts.push(("kernel", format!("not known: {error}"))),
@@ -94,6 +95,35 @@ pub fn info(kvm: &Kvm) -> Vec<(&'static str, String)> {
         }
     }
     facts
+}
+
+/// What the image's wrapping tells: see [`crate::image::Facts`].
+fn told(kvm: &Kvm) -> Vec<(&'static str, String)> {
+    let facts = kvm.image().facts.clone();
+    let one_line = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let rows = [
+        ("wrapped in", Some(facts.layers.join(", ")).filter(|layers| !layers.is_empty())),
+        ("host", facts.hostname),
+        ("dumped", facts.dump_time.map(utc)),
+        ("dump says", facts.version.map(one_line)),
+        ("dump's panic", facts.panic.map(one_line)),
+        ("messages", facts.log.map(|log| format!("{} lines", log.lines().count()))),
+    ];
+    rows.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+/// Seconds since 1970 as a date and a time, UTC.
+fn utc(seconds: u64) -> String {
+    let (days, time) = (seconds / 86400, seconds % 86400);
+    // Years that begin in March end with the leap day; 400 of them have 146097 days, and 719468 lie before 1970.
+    let day = days + 719_468;
+    let (era, day) = (day / 146_097, day % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let (day, month) = (day - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
+    let year = era * 400 + year + u64::from(month <= 2);
+    format!("{year}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC", time / 3600, time / 60 % 60, time % 60)
 }
 
 fn machine(kvm: &Kvm) -> String {

@@ -17,9 +17,11 @@ pub enum Verdict {
     Forced(String),
 }
 
+const VERSION: &str = "version";
+
 /// Constants of a FreeBSD kernel, which the file and the running kernel hold alike.
 const CONSTANTS: &[&str] = &[
-    "version",
+    VERSION,
     "osreldate",
     "pcb_size",
     "proc_off_p_pid",
@@ -33,8 +35,9 @@ const CONSTANTS: &[&str] = &[
 /// No constant is larger.
 const LIMIT: u64 = 4096;
 
-/// Compares what both should hold alike. The first disagreement is an error.
-pub fn compare(file: &KernelFile, image: &Space) -> Result<Verdict> {
+/// Compares what both should hold alike. The first disagreement is an error. `told` is the version string that came with
+/// the image, in a dump header or an `info.N`; it counts where the image's memory lacks its own.
+pub fn compare(file: &KernelFile, image: &Space, told: Option<&str>) -> Result<Verdict> {
     machine(file, image)?;
     let mut agreed = Vec::new();
     for (what, va, len) in build_id(file).into_iter().chain(constants(file)) {
@@ -48,7 +51,43 @@ pub fn compare(file: &KernelFile, image: &Space) -> Result<Verdict> {
         }
         agreed.push(what);
     }
+    if !agreed.iter().any(|what| what == VERSION) {
+        agreed.extend(told_version(file, told)?);
+    }
     Ok(if agreed.is_empty() { Verdict::Unverified } else { Verdict::Verified(agreed) })
+}
+
+/// Compares with the version string of a dump header, which is cut at 191 bytes.
+fn told_version(file: &KernelFile, told: Option<&str>) -> Result<Option<String>> {
+    let ours = version(file);
+    let Some((ours, told)) = ours.as_deref().zip(told) else { return Ok(None) };
+    if same_version(ours, told) {
+        return Ok(Some("the version that the dump's header tells".into()));
+    }
+    let what = "the version".to_owned();
+    Err(Error::Mismatch { what, kernel: format!("{ours:?}"), image: format!("{told:?}") })
+}
+
+/// A kernel file's version string.
+pub(crate) fn version(file: &KernelFile) -> Option<String> {
+    let symbol = file.by_name(VERSION).filter(|symbol| (1..=LIMIT).contains(&symbol.size))?;
+    let bytes = file.contents(symbol.va, symbol.size)?;
+    let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    Some(crate::kernel::text(text).trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// Whether a version string is what was told of it: perhaps its beginning only, its lines perhaps indented anew.
+pub(crate) fn same_version(whole: &str, told: &str) -> bool {
+    let mut words = whole.split_whitespace();
+    let mut told = told.split_whitespace().peekable();
+    while let Some(word) = told.next() {
+        let same =
+            words.next().is_some_and(|ours| ours == word || told.peek().is_none() && ours.starts_with(word));
+        if !same {
+            return false;
+        }
+    }
+    true
 }
 
 fn machine(file: &KernelFile, image: &Space) -> Result<()> {

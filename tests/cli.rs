@@ -13,7 +13,7 @@ mod text;
 
 use serde_json::{Value, json};
 use std::process::{Command, Output};
-use support::{Saved, known_registers, replace, shown_name, stack_top};
+use support::{Saved, UNKNOWN, known_registers, replace, shown_name, stack_top};
 use synth::System;
 use text::same_lines;
 
@@ -148,14 +148,13 @@ mod arguments {
     #[test]
     fn files_that_are_not_there_or_not_what_they_should_be() {
         let saved = files();
-        let unknown = "not a kernel image that this build knows (tried: FreeBSD minidump)";
         check(&saved, "info nowhere", &usage("nowhere: no such file"));
         check(&saved, "info kernel nowhere", &usage("nowhere: no such file"));
         check(&saved, "ps nowhere vmcore", &usage("nowhere: no such file"));
         check(&saved, "nowhere", &usage("nowhere: no such file"));
-        check(&saved, "info notes", &format!("! kgdbserver: notes: {unknown}\nstatus 4"));
+        check(&saved, "info notes", &format!("! kgdbserver: notes: {UNKNOWN}\nstatus 4"));
         check(&saved, "info notes vmcore", "! kgdbserver: notes: kernel is not an ELF file\nstatus 1");
-        check(&saved, "info kernel notes", &format!("! kgdbserver: notes: {unknown}\nstatus 4"));
+        check(&saved, "info kernel notes", &format!("! kgdbserver: notes: {UNKNOWN}\nstatus 4"));
         check(&saved, "info empty", "! kgdbserver: empty: empty file\nstatus 1");
         check(&saved, "info .", "! kgdbserver: .: is a directory, not an image\nstatus 1");
         check(
@@ -270,6 +269,15 @@ mod info {
             "kernel": "FreeBSD",
             "kernel_version": "FreeBSD 15.0-RELEASE releng/15.0 SYNTHETIC GENERIC",
             "panic": "kdb_sysctl_panic",
+            "layers": [],
+            "told": {
+                "hostname": null,
+                "dump_time": null,
+                "version": null,
+                "panic": null,
+                "architecture": null,
+                "log": false,
+            },
             "threads": saved.built.facts.threads.len(),
             "unreadable": 0,
             "crashed": { "tid": 100_670, "pid": 800, "name": "sysctl", "cpu": 2 },

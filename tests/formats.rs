@@ -16,7 +16,7 @@ use kgdbserver::{Kvm, Result, describe};
 use kgdbserver_arch::{Pa, Va};
 use std::fmt::Write;
 use std::path::Path;
-use support::open;
+use support::{UNKNOWN, open};
 use synth::minidump::{DMAP, Layout, Minidump, PAGE, Rights, SUPERPAGE};
 use synth::{System, put};
 use text::{hex, lines, same_lines};
@@ -360,7 +360,7 @@ fn case_8_no_pages_at_all_and_no_tables() {
     check(3, "cut 802fff", &format!("corrupt FreeBSD minidump at byte 0x802fff: {promise} 0x802fff"));
     check(3, "cut 1000", &format!("corrupt FreeBSD minidump at byte 0x1000: {promise} 0x1000"));
     check(3, "cut 30", "corrupt FreeBSD minidump at byte 0x40: the file ends within the header");
-    check(3, "cut 10", "FILE: not a kernel image that this build knows (tried: FreeBSD minidump)");
+    check(3, "cut 10", &format!("FILE: {UNKNOWN}"));
 }
 
 #[test]
@@ -481,7 +481,7 @@ fn case_29_a_read_into_a_hole_gives_what_comes_before_it() {
 
 #[test]
 fn magics_that_are_not_quite_right() {
-    let unknown = "FILE: not a kernel image that this build knows (tried: FreeBSD minidump)";
+    let unknown = &format!("FILE: {UNKNOWN}");
     refused("magic minidump FreeBSD/amd65", unknown);
     refused("magic MINIDUMP", unknown);
     refused("byte 16 41", unknown); // no NUL behind the name
@@ -502,7 +502,7 @@ fn case_33_things_that_are_no_image_files() {
     std::fs::write(path("empty"), "").unwrap();
     std::os::unix::fs::symlink(path("nowhere"), path("dangling")).unwrap();
     std::os::unix::fs::symlink(path("loop"), path("loop")).unwrap();
-    let unknown = "FILE: not a kernel image that this build knows (tried: FreeBSD minidump)";
+    let unknown = &format!("FILE: {UNKNOWN}");
     not_a_dump(&path("text"), unknown);
     not_a_dump(&path("empty"), "FILE: empty file");
     not_a_dump(folder.path(), "FILE: is a directory, not an image");

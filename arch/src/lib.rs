@@ -105,6 +105,8 @@ pub enum Fault {
     Excluded(Pa),
     /// The image once held the page, but the file ends before it.
     CutOff(Pa),
+    /// The image holds no memory at all: a textdump.
+    NoMemory,
     /// The image holds the page, but reading the file failed.
     Unreadable(Pa),
 }

@@ -30,15 +30,17 @@ impl Files {
         arguments: &[OsString],
         keep: usize,
     ) -> Result<(Self, Vec<OsString>), Failure> {
-        let mut files = Self {
-            kernel: named.kernel.as_ref().map(PathBuf::from),
-            image: named.core.as_ref().map(PathBuf::from),
+        let (image, found_kernel) = match named.wrapping.find()? {
+            Some(found) => (Some(found.image), found.kernel),
+            None => (named.core.as_ref().map(PathBuf::from), None),
         };
+        let mut files = Self { kernel: named.kernel.as_ref().map(PathBuf::from), image };
         let candidates = arguments.len().saturating_sub(keep);
         let is_file = |argument: &&OsString| Path::new(argument).exists();
         let count = arguments.iter().take(candidates).take_while(is_file).count().min(files.room());
         let (paths, rest) = arguments.split_at(count);
         files.sort(paths)?;
+        files.kernel = files.kernel.or(found_kernel);
         if files.image.is_some() {
             return Ok((files, rest.to_vec()));
         }
@@ -87,9 +89,11 @@ impl Files {
     }
 
     /// Opens them, and says on stderr what is to be known about them.
-    pub(super) fn open(&self, force: bool) -> Result<Kvm, Failure> {
+    pub(super) fn open(&self, named: &Named) -> Result<Kvm, Failure> {
         let image = self.image.as_deref().ok_or_else(|| Failure::Usage("no image".into()))?;
-        let kvm = Kvm::open_with(image, Options { kernel: self.kernel.clone(), resolver: None, force })?;
+        let (kernel, image_settings) = (self.kernel.clone(), named.wrapping.settings());
+        let options = Options { kernel, resolver: None, force: named.force, image: image_settings };
+        let kvm = Kvm::open_with(image, options)?;
         kvm.image().warnings.iter().for_each(|warning| log::warn!("{}: {warning}", image.display()));
         match kvm.verdict() {
             kgdbserver::verify::Verdict::Forced(text) => log::warn!("forced: {text}"),
@@ -107,7 +111,7 @@ fn content(path: &Path) -> Result<Content, Failure> {
     let store = Store::open(path)?;
     Ok(match () {
         () if symbols::is_kernel(&store) => Content::Kernel,
-        () if image::recognise(&store).is_some() => Content::Image,
+        () if image::is_image(&store) => Content::Image,
         () => Content::Other,
     })
 }

@@ -18,13 +18,13 @@ pub(super) struct Info {
     #[arg(long)]
     json: bool,
     /// The kernel file and the image, in any order.
-    #[arg(value_name = "[KERNEL] IMAGE", required_unless_present = "core")]
+    #[arg(value_name = "[KERNEL] IMAGE", required_unless_present_any = ["core", "dump"])]
     arguments: Vec<OsString>,
 }
 
 impl Info {
     pub(super) fn run(self) -> Outcome {
-        let kvm = Files::only(&self.named, &self.arguments)?.open(self.named.force)?;
+        let kvm = Files::only(&self.named, &self.arguments)?.open(&self.named)?;
         let mut out = std::io::stdout().lock();
         if self.json {
             writeln!(out, "{:#}", json(&kvm))?
@@ -61,6 +61,15 @@ fn json(kvm: &Kvm) -> Value {
         "kernel": kernel.map(|kernel| kernel.name()),
         "kernel_version": kernel.and_then(|kernel| kernel.version(kvm.space())),
         "panic": kernel.and_then(|kernel| kernel.panic_message(kvm.space())),
+        "layers": image.facts.layers,
+        "told": {
+            "hostname": image.facts.hostname,
+            "dump_time": image.facts.dump_time,
+            "version": image.facts.version,
+            "panic": image.facts.panic,
+            "architecture": image.facts.architecture,
+            "log": image.facts.log.is_some(),
+        },
         "threads": threads.as_ref().map(|list| list.items.len()),
         "unreadable": threads.as_ref().map(|list| list.problems.len()),
         "crashed": crashed.map(thread),

@@ -8,6 +8,7 @@ mod nlist;
 mod ps;
 mod read;
 mod serve;
+mod wrapping;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -51,6 +52,7 @@ Examples:
   kgdbserver info kernel vmcore                what it is
   kgdbserver ps kernel vmcore --threads        who was running
   kgdbserver read kernel vmcore hz 4           four bytes of a variable
+  kgdbserver info -n last                      the last dump in /var/crash, with its kernel
   kgdbserver demo                              try it without a dump of your own";
 
 #[derive(Subcommand)]
@@ -72,9 +74,11 @@ struct Named {
     /// The image, whatever its content.
     #[arg(short, long, value_name = "IMAGE", visible_short_alias = 'M')]
     core: Option<OsString>,
-    /// Go on although the kernel file does not belong to the image.
+    /// Go on although the kernel file does not belong to the image, or the image contradicts itself.
     #[arg(short, long)]
     force: bool,
+    #[command(flatten)]
+    wrapping: wrapping::Wrapping,
 }
 
 /// Runs what the command line asks for.

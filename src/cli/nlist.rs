@@ -17,7 +17,7 @@ pub(super) struct NlistCommand {
     #[arg(long)]
     json: bool,
     /// The kernel file and the image, in any order, then the names.
-    #[arg(value_name = "[KERNEL] IMAGE NAME", required_unless_present = "core")]
+    #[arg(value_name = "[KERNEL] IMAGE NAME", required_unless_present_any = ["core", "dump"])]
     arguments: Vec<OsString>,
     /// Names, whatever files there are.
     #[arg(last = true, value_name = "NAME")]
@@ -32,7 +32,7 @@ impl NlistCommand {
         if names.is_empty() {
             return Err(Failure::Usage("nlist takes [KERNEL] IMAGE NAME...".into()));
         }
-        let kvm = files.open(self.named.force)?;
+        let kvm = files.open(&self.named)?;
         let found: Vec<_> = names.into_iter().map(|name| (kvm.symbols().by_name(&name), name)).collect();
         let unresolved: Vec<_> =
             found.iter().filter(|(symbol, _)| symbol.is_none()).map(|(_, name)| name).collect();

@@ -20,13 +20,13 @@ pub(super) struct Ps {
     #[arg(long)]
     json: bool,
     /// The kernel file and the image, in any order.
-    #[arg(value_name = "[KERNEL] IMAGE", required_unless_present = "core")]
+    #[arg(value_name = "[KERNEL] IMAGE", required_unless_present_any = ["core", "dump"])]
     arguments: Vec<OsString>,
 }
 
 impl Ps {
     pub(super) fn run(self) -> Outcome {
-        let kvm = Files::only(&self.named, &self.arguments)?.open(self.named.force)?;
+        let kvm = Files::only(&self.named, &self.arguments)?.open(&self.named)?;
         let mut out = std::io::stdout().lock();
         match (self.threads, self.json) {
             (true, true) => writeln!(out, "{:#}", threads_json(&kvm)?)?,

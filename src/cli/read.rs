@@ -27,7 +27,7 @@ pub(super) struct Read {
     #[arg(long)]
     raw: bool,
     /// The kernel file and the image, in any order; then an address or SYMBOL[+OFFSET], and a number of bytes.
-    #[arg(value_name = "[KERNEL] IMAGE ADDRESS LENGTH", required_unless_present = "core")]
+    #[arg(value_name = "[KERNEL] IMAGE ADDRESS LENGTH", required_unless_present_any = ["core", "dump"])]
     arguments: Vec<OsString>,
 }
 
@@ -37,7 +37,7 @@ impl Read {
         let [address, length] = rest.as_slice() else {
             return Err(Failure::Usage("read takes [KERNEL] IMAGE ADDRESS LENGTH".into()));
         };
-        let kvm = files.open(self.named.force)?;
+        let kvm = files.open(&self.named)?;
         let address = parse_address(&kvm, &address.to_string_lossy())?;
         let length = number(&length.to_string_lossy())
             .ok_or_else(|| Failure::Usage(format!("{}: not a number of bytes", length.display())))?;

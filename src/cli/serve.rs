@@ -17,7 +17,7 @@ pub(super) struct Serve {
     #[command(flatten)]
     how: How,
     /// The kernel file and the image, in any order.
-    #[arg(value_name = "[KERNEL] IMAGE", required_unless_present = "core")]
+    #[arg(value_name = "[KERNEL] IMAGE", required_unless_present_any = ["core", "dump"])]
     arguments: Vec<OsString>,
 }
 
@@ -48,7 +48,7 @@ pub(super) struct How {
 
 impl Serve {
     pub(super) fn run(self) -> Outcome {
-        let kvm = Files::only(&self.named, &self.arguments)?.open(self.named.force)?;
+        let kvm = Files::only(&self.named, &self.arguments)?.open(&self.named)?;
         self.how.serve(kvm)
     }
 }

@@ -7,7 +7,7 @@
 //! One reader for every processor: what differs stands in [`kgdbserver_arch::Minidump`].
 
 use super::pages::{Pages, Range};
-use super::{Addr, Census, Format, Image, Memory, Source};
+use super::{Addr, Census, Facts, Format, Image, Memory, Source};
 use crate::{Error, Result};
 use kgdbserver_arch::{Arch, Fault, Field, Machine, Minidump, Pa, Radix, Region, Va, Via};
 use std::sync::Arc;
@@ -67,6 +67,7 @@ fn open(source: Arc<dyn Source>) -> Result<Image> {
         memory: Arc::new(memory),
         regions,
         direct_map,
+        facts: Facts::default(),
         warnings,
     })
 }

@@ -3,18 +3,31 @@
 //! A [`Source`] is the bytes of a file; a [`Format`] makes of them an [`Image`], whose [`Memory`] answers "bytes at this
 //! physical address". What the image itself says of virtual addresses stands in [`Image::regions`].
 
+mod dumpdev;
+mod encrypted;
+mod facts;
+mod header;
+mod keys;
 mod minidump;
+mod packed;
 mod pages;
+mod part;
 #[allow(unsafe_code)] // maps files, and survives their being cut short
 mod store;
+mod textdump;
+mod unpacked;
+mod wrapped;
 
+pub use facts::Facts;
 pub use store::Store;
+pub use wrapped::Settings;
 
 use crate::{Error, Result};
-use kgdbserver_arch::{Fault, Machine, Pa, Region, Va};
+use kgdbserver_arch::{Arch, Fault, Machine, Pa, Region, Va};
 use std::path::Path;
 use std::sync::Arc;
 use std::{fmt, io};
+use wrapped::Layers;
 
 /// The bytes of a file, a device, or a part of one.
 pub trait Source: Send + Sync {
@@ -103,6 +116,8 @@ pub struct Image {
     pub regions: Vec<Region>,
     /// The direct map among the regions, for walking all pages.
     pub direct_map: Option<Region>,
+    /// What the image's wrapping tells of the dump.
+    pub facts: Facts,
     /// What is odd about the file, though it can be used.
     pub warnings: Vec<String>,
 }
@@ -127,20 +142,65 @@ pub struct Format {
 }
 
 /// Every format, in the order in which they are tried.
-pub static FORMATS: &[Format] = &[minidump::FORMAT];
+pub static FORMATS: &[Format] = &[minidump::FORMAT, textdump::FORMAT];
 
 /// The format of a source, if one recognises it.
 pub fn recognise(source: &dyn Source) -> Option<&'static Format> {
     FORMATS.iter().find(|format| (format.probe)(source))
 }
 
-/// Opens an image; reads headers only.
-pub fn open(source: Arc<dyn Source>) -> Result<Image> {
-    let unknown = || Error::UnknownFormat {
-        path: source.path().to_owned(),
-        tried: FORMATS.iter().map(|format| format.name).collect::<Vec<_>>().join(", "),
+/// Whether the source is an image at a glance, be it wrapped.
+pub fn is_image(source: &dyn Source) -> bool {
+    recognise(source).is_some() || wrapped::is_wrapped(source)
+}
+
+/// Opens an image; reads headers only, unless it must be unpacked first.
+///
+/// # Errors
+/// No format recognises it, or it breaks its format's rules; a wrapping that cannot be taken off.
+pub fn open(source: Arc<dyn Source>, settings: &Settings) -> Result<Image> {
+    let path = source.path().to_owned();
+    let mut layers = Layers::new(settings);
+    let mut inner = source;
+    let format = loop {
+        if let Some(format) = recognise(&*inner) {
+            break format;
+        }
+        inner = layers.take_off(&inner)?.ok_or_else(|| unknown(&path, &layers))?;
     };
-    let format = recognise(&*source).ok_or_else(unknown)?;
-    log::debug!("{}: {}", source.path().display(), format.name);
-    (format.open)(source)
+    log::debug!("{}: {}", path.display(), format.name);
+    let mut image = (format.open)(inner)?;
+    image.warnings.splice(0..0, layers.warnings);
+    let names = layers.facts.layers.clone();
+    let told = std::mem::take(&mut image.facts).or(layers.facts).or(Facts::beside(&path));
+    image.facts = Facts { layers: names, ..told };
+    image.machine = image.machine.or_else(|| machine_named(image.facts.architecture.as_deref()?));
+    Ok(image)
+}
+
+fn unknown(path: &Path, layers: &Layers<'_>) -> Error {
+    let formats: Vec<_> = FORMATS.iter().map(|format| format.name).collect();
+    let tried = formats.join(", ");
+    match layers.facts.layers.as_slice() {
+        [] => Error::UnknownFormat { path: path.to_owned(), tried },
+        _ if layers.decrypted() => Error::Unsupported(format!(
+            "{}: decrypted, and no kernel image came out: is the key file that of another dump?",
+            path.display()
+        )),
+        names => Error::Unsupported(format!(
+            "{}: what is wrapped in it ({}) is not a kernel image that this build knows (tried: {tried})",
+            path.display(),
+            names.join(", ")
+        )),
+    }
+}
+
+/// The machine that FreeBSD calls so: its name for the processor, or the one in a minidump's magic, often both.
+fn machine_named(architecture: &str) -> Option<Machine> {
+    let is = |arch: &&&Arch| {
+        let magic = arch.freebsd.and_then(|freebsd| freebsd.minidump.magic.rsplit('/').next());
+        arch.name == architecture || magic == Some(architecture)
+    };
+    let arch = kgdbserver_arch::ALL.iter().find(is)?;
+    Some(Machine { arch, big_endian: false, ptr_bytes: 8 })
 }

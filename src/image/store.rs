@@ -38,6 +38,14 @@ impl Store {
         // A pipe without a writer would make open(2) wait for one; elsewhere the flag changes nothing.
         let nonblocking = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path);
         let file = nonblocking.map_err(Error::io(path))?;
+        Self::of(file, path)
+    }
+
+    /// A file that is open already; `path` is its name in messages.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    pub(super) fn of(file: File, path: &Path) -> Result<Self> {
         let meta = file.metadata().map_err(Error::io(path))?;
         let refuse = |text: &str| Error::io(path)(io::Error::new(io::ErrorKind::InvalidInput, text));
         if meta.is_dir() {

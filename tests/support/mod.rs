@@ -17,6 +17,10 @@ use kgdbserver::kvm::{Kvm, Options};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
+/// What is said of a file that no format recognises: names them all.
+pub const UNKNOWN: &str =
+    "not a kernel image that this build knows (tried: FreeBSD minidump, FreeBSD textdump)";
+
 /// A built system as files, which go when it goes.
 pub struct Saved {
     pub kernel: PathBuf,
@@ -53,7 +57,7 @@ impl Saved {
 }
 
 pub fn open(kernel: Option<&Path>, image: &Path, force: bool) -> kgdbserver::Result<Kvm> {
-    Kvm::open_with(image, Options { kernel: kernel.map(Path::to_owned), resolver: None, force })
+    Kvm::open_with(image, Options { kernel: kernel.map(Path::to_owned), force, ..Options::default() })
 }
 
 /// Where the highest kernel stack ends; above it nothing is mapped.
