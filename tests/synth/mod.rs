@@ -16,11 +16,13 @@
 )]
 
 mod bytes;
+pub mod dumpdev;
 pub mod elf;
 pub mod freebsd;
 pub mod minidump;
 
 pub use bytes::{Endian, put, round_up};
+pub use dumpdev::{Device, DumpHeader};
 pub use elf::Elf;
 pub use freebsd::{Built, System};
 pub use minidump::Minidump;
