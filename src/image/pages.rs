@@ -7,8 +7,13 @@ use std::sync::{Arc, OnceLock};
 /// 64-bit words of a line: what one sample of the rank index stands for, and a cache line of the bitmap.
 const LINE_WORDS: usize = 8;
 const LINE_BITS: u64 = LINE_WORDS as u64 * 64;
-/// Lines of one piece of the rank index, which covers 16 GiB of 4 KiB pages. Pieces are counted when first needed.
-const PIECE_LINES: u64 = 1 << 13;
+/// Lines of one piece of the rank index, which covers 1 GiB of 4 KiB pages. Pieces are counted when first needed, up to
+/// the one that is: opening a dump reads a few pages of low memory, and should not count more than these need.
+const PIECE_LINES: u64 = 1 << 9;
+/// Bytes of a line.
+const LINE_BYTES: usize = LINE_WORDS * 8;
+/// Lines read at a time when a piece is counted.
+const READ_LINES: usize = 64;
 
 /// A range of physical memory that the bitmap covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,20 +62,28 @@ impl Pages {
     }
 
     /// The dumped page with `pa`, counted from the first dumped page, and how many dumped pages follow it without a
-    /// break (itself included, at most 64). None if it was not dumped.
+    /// break (itself included, at most a line). None if it was not dumped.
     pub(crate) fn find(&self, pa: Pa) -> Option<(u64, u64)> {
         let page = pa.0 >> self.page_shift;
         let range = self.ranges.get(self.ranges.partition_point(|range| range.end <= page))?;
         let bit = range.bit + page.checked_sub(range.start)?;
+        let (before, in_line) = self.rank(bit / LINE_BITS)?;
+        let within = bit % LINE_BITS;
+        let (in_line, run) = match u64::from(in_line) {
+            0 => return None,
+            // Nothing is missing, so the bitmap need not be looked at: a cache line less to wait for.
+            LINE_BITS => (within, LINE_BITS - within),
+            _ => self.find_in_line(bit)?,
+        };
+        Some((before + in_line, run.min(range.end - page)))
+    }
+
+    /// The dumped pages before a page's bit in its line, and how many follow it without a break in its word.
+    fn find_in_line(&self, bit: u64) -> Option<(u64, u64)> {
         let line = self.line(bit / LINE_BITS);
-        let (above, here) = (line.iter().take(word_in_line(bit)), line.get(word_in_line(bit))? >> (bit % 64));
-        if here & 1 == 0 {
-            return None;
-        }
-        let run = u64::from(here.trailing_ones()).min(range.end - page);
-        let below = line.get(word_in_line(bit))? & ((1 << (bit % 64)) - 1);
-        let in_line = above.map(|word| word.count_ones()).sum::<u32>() + below.count_ones();
-        Some((self.before_line(bit / LINE_BITS)? + u64::from(in_line), run))
+        let here = line.get(word_in_line(bit))? >> (bit % 64);
+        let before = count(&line, bit % LINE_BITS);
+        (here & 1 == 1).then(|| (before.into(), here.trailing_ones().into()))
     }
 
     /// How many pages were dumped.
@@ -93,11 +106,12 @@ impl Pages {
         line.get(word_in_line(bit)).is_some_and(|word| word >> (bit % 64) & 1 == 1)
     }
 
-    /// Set bits before a line.
-    fn before_line(&self, line: u64) -> Option<u64> {
+    /// Set bits before a line, and in it.
+    fn rank(&self, line: u64) -> Option<(u64, u32)> {
         let piece = self.piece(usize::try_from(line / PIECE_LINES).ok()?)?;
-        let sample = piece.samples.get(usize::try_from(line % PIECE_LINES).ok()?)?;
-        Some(piece.before + u64::from(*sample))
+        let at = usize::try_from(line % PIECE_LINES).ok()?;
+        let (first, next) = (*piece.samples.get(at)?, *piece.samples.get(at + 1)?);
+        Some((piece.before + u64::from(first), next - first))
     }
 
     /// A piece of the index; it and all before it are counted if that was not done yet.
@@ -116,34 +130,50 @@ impl Pages {
     fn build(&self, index: u64, before: u64) -> Piece {
         let lines = index * PIECE_LINES..((index + 1) * PIECE_LINES).min(self.bits.div_ceil(LINE_BITS));
         let mut counted = 0;
-        let mut samples = vec![0];
-        for line in lines {
-            let valid = self.bits - line * LINE_BITS;
-            let masked = |(word, at): (u64, u64)| word & low_bits(valid.saturating_sub(at));
-            counted += self
-                .line(line)
-                .into_iter()
-                .zip((0..).step_by(64))
-                .map(|w| masked(w).count_ones())
-                .sum::<u32>();
-            samples.push(counted);
+        let mut samples = Vec::with_capacity(PIECE_LINES as usize + 1);
+        samples.push(0);
+        let mut bytes = [0; READ_LINES * LINE_BYTES];
+        for first in lines.clone().step_by(READ_LINES) {
+            self.read(first, &mut bytes);
+            for (line, bytes) in (first..lines.end).zip(bytes.chunks_exact(LINE_BYTES)) {
+                counted += count(&self.words(bytes), self.bits - line * LINE_BITS);
+                samples.push(counted);
+            }
         }
         Piece { before, samples: samples.into() }
     }
 
-    /// A line of the bitmap: words that the kernel wrote as integers of its own byte order. What the file does not
-    /// hold counts as not dumped.
     fn line(&self, index: u64) -> [u64; LINE_WORDS] {
-        let mut bytes = [0; LINE_WORDS * 8];
-        let got = self.source.read_at(self.at + index * (LINE_BITS / 8), &mut bytes).unwrap_or(0);
-        bytes.get_mut(got..).unwrap_or_default().fill(0);
+        let mut bytes = [0; LINE_BYTES];
+        self.read(index, &mut bytes);
+        self.words(&bytes)
+    }
+
+    /// Reads the bitmap from a line on. What the file does not hold counts as not dumped.
+    fn read(&self, line: u64, bytes: &mut [u8]) {
+        let got = self.source.read_at(self.at + line * (LINE_BITS / 8), bytes).unwrap_or(0);
+        if got < bytes.len() {
+            bytes.get_mut(got..).unwrap_or_default().fill(0);
+        }
+    }
+
+    /// A line's words: the kernel wrote them as integers of its own byte order.
+    fn words(&self, bytes: &[u8]) -> [u64; LINE_WORDS] {
         let mut words = [0; LINE_WORDS];
         for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
-            let bytes = bytes.try_into().unwrap_or_default();
-            *word = if self.big_endian { u64::from_be_bytes(bytes) } else { u64::from_le_bytes(bytes) };
+            *word = u64::from_le_bytes(bytes.try_into().unwrap_or_default());
         }
-        words
+        if self.big_endian { words.map(u64::swap_bytes) } else { words }
     }
+}
+
+/// How many of the first `bits` bits of a line are set. Looks at all words, whatever the number: a loop that ends
+/// sooner is mispredicted where pages are read at random, and the processor then waits for the page's bytes as well.
+fn count(line: &[u64; LINE_WORDS], bits: u64) -> u32 {
+    let whole = (bits / 64).min(LINE_WORDS as u64) as usize;
+    let kept = |(at, word): (usize, &u64)| if at < whole { *word } else { 0 };
+    let in_whole: u32 = line.iter().enumerate().map(|word| kept(word).count_ones()).sum();
+    in_whole + line.get(whole).map_or(0, |word| word & low_bits(bits % 64)).count_ones()
 }
 
 /// Which word of its line holds `bit`.
@@ -151,14 +181,62 @@ fn word_in_line(bit: u64) -> usize {
     (bit / 64) as usize % LINE_WORDS
 }
 
-/// A word whose lowest `count` bits are set.
+/// A word whose lowest `count` bits are set; fewer than 64.
 fn low_bits(count: u64) -> u64 {
-    if count >= 64 { u64::MAX } else { (1 << count) - 1 }
+    (1 << count) - 1
 }
 
 impl Piece {
     /// Set bits up to the piece's end.
     fn after(&self) -> u64 {
         self.before + u64::from(self.samples.last().copied().unwrap_or(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::Store;
+    use std::io::Write;
+
+    /// Bits of a dense line, an empty one, and patterns, in three pieces of the index; two ranges that meet in a line.
+    fn bitmap() -> Vec<u8> {
+        let line = |index: usize| match index % 4 {
+            0 => [0xff; LINE_BYTES],
+            1 => [0; LINE_BYTES],
+            2 => [0b1011_0111; LINE_BYTES],
+            _ => std::array::from_fn(|byte| (byte * 37 + index) as u8),
+        };
+        (0..2 * PIECE_LINES as usize + 3).flat_map(line).collect()
+    }
+
+    #[test]
+    fn every_page_is_found_at_its_place() {
+        let bitmap = bitmap();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&bitmap).unwrap();
+        let bits = bitmap.len() as u64 * 8 - 70; // the last line is not used to its end
+        let ranges =
+            vec![Range { start: 5, end: 805, bit: 0 }, Range { start: 1000, end: 200 + bits, bit: 800 }];
+        let source = Arc::new(Store::open(file.path()).unwrap());
+        let pages = Pages::new(source, false, 0, ranges.clone(), 12);
+        let is_set = |bit: u64| bitmap[(bit / 8) as usize] >> (bit % 8) & 1 == 1;
+        let mut before = 0;
+        for range in ranges {
+            for page in range.start..range.end {
+                let bit = range.bit + page - range.start;
+                let Some((place, run)) = pages.find(Pa(page << 12 | 0x123)) else {
+                    assert!(!is_set(bit), "page {page}");
+                    continue;
+                };
+                assert!(is_set(bit) && run > 0 && page + run <= range.end, "page {page}");
+                assert!((bit..bit + run).all(is_set), "page {page}: a run of {run}");
+                assert_eq!(place, before, "page {page}");
+                before += 1;
+            }
+        }
+        assert_eq!(pages.count(), before);
+        assert_eq!(pages.iter().count() as u64, before);
+        assert_eq!([4, 805, 999, 200 + bits].map(|page| pages.find(Pa(page << 12))), [None; 4]);
     }
 }
