@@ -185,7 +185,37 @@ mod names {
 
     #[test]
     fn nlist_finds_addresses_and_types_and_counts_the_rest() {
-        let saved = Saved::small();
+        find_names(&System::small());
+    }
+
+    #[test]
+    fn a_kernel_files_hash_table_finds_the_same() {
+        let hashed = System { hashed: true, more_functions: 3000, ..System::small() };
+        find_names(&hashed);
+        let saved = Saved::new(hashed.build());
+        let kvm = saved.open().unwrap();
+        for (name, address) in &saved.built.facts.symbols {
+            assert_eq!(kvm.symbols().address(name).map(|va| va.0), Some(*address), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_broken_hash_table_is_passed_over() {
+        let mut built = System { hashed: true, ..System::small() }.build();
+        let symbols = built.facts.symbols.len() as u32 + 1;
+        let buckets = symbols.div_ceil(2);
+        let head = [buckets.to_le_bytes(), symbols.to_le_bytes()].concat();
+        let at = built.kernel.windows(8).position(|bytes| bytes == head).unwrap();
+        let words = built.kernel[at + 8..][..(symbols + buckets) as usize * 4].chunks_exact_mut(4);
+        words.for_each(|word| word.copy_from_slice(&[7, 0, 0, 0])); // every chain goes round and round
+        find_names_in(&Saved::new(built));
+    }
+
+    fn find_names(system: &System) {
+        find_names_in(&Saved::new(system.build()));
+    }
+
+    fn find_names_in(saved: &Saved) {
         let kvm = saved.open().unwrap();
         let rows = [
             ("panic", "panic", N_TEXT | N_EXT),

@@ -1,5 +1,6 @@
 //! A kernel file: ELF, read with goblin in pieces, so that a file of 500 MB costs its headers.
 
+use super::elf_hash::HashTable;
 use super::{Kind, Symbol};
 use crate::image::Source;
 use crate::{Error, Result};
@@ -26,7 +27,13 @@ pub struct KernelFile {
     ctx: Ctx,
     sections: Vec<Section>,
     symtab: Option<Table>,
-    index: OnceLock<Index>,
+    /// The file's own index of global symbols, and the table it is about.
+    hashed: Option<(HashTable, Table)>,
+    /// Hashes of names, sorted, and indices into the table. Made when first needed, as the next is: 60,000 symbols
+    /// take a millisecond and a megabyte each.
+    by_name: OnceLock<Vec<(u32, u32)>>,
+    /// Addresses, sorted, and indices into the table.
+    by_address: OnceLock<Vec<(u64, u32)>>,
     scans: AtomicUsize,
 }
 
@@ -45,12 +52,6 @@ struct Table {
     count: u64,
     entry: u64,
     names: (u64, u64),
-}
-
-/// The symbols by hash of the name, and by address; the values are indices into the table.
-struct Index {
-    by_name: Vec<(u32, u32)>,
-    by_address: Vec<(u64, u32)>,
 }
 
 /// Whether the source is an ELF file that can be a kernel: an executable or, where kernels are relocatable, ET_DYN.
@@ -86,7 +87,9 @@ impl KernelFile {
         }
         let sections = read_sections(&*source, &header, ctx)?;
         let symtab = find_symtab(&*source, &sections, ctx)?;
-        Ok(Self { source, header, ctx, sections, symtab, index: OnceLock::new(), scans: AtomicUsize::new(0) })
+        let hashed = find_hashed(&*source, &sections, ctx);
+        let (by_name, by_address, scans) = (OnceLock::new(), OnceLock::new(), AtomicUsize::new(0));
+        Ok(Self { source, header, ctx, sections, symtab, hashed, by_name, by_address, scans })
     }
 
     /// The file.
@@ -150,9 +153,21 @@ impl KernelFile {
 
     /// The symbol of exactly this name; one with global binding comes first.
     pub fn by_name(&self, name: &str) -> Option<Symbol> {
-        let candidates = match self.index.get() {
+        self.by_own_hash(name).or_else(|| self.in_symtab(name))
+    }
+
+    /// As the file's own index finds it: at once, and global symbols only.
+    fn by_own_hash(&self, name: &str) -> Option<Symbol> {
+        let (hash, table) = self.hashed.as_ref()?;
+        let mut symbols =
+            hash.candidates(&*self.source, name).filter_map(|index| self.symbol_in(table, index.into()));
+        symbols.find(|symbol| symbol.global && symbol.name == name)
+    }
+
+    fn in_symtab(&self, name: &str) -> Option<Symbol> {
+        let candidates = match self.by_name.get() {
             None if self.scans.fetch_add(1, Ordering::Relaxed) < SCANS => self.scan(name),
-            _ => self.index().named(hash(name.as_bytes())),
+            _ => self.with_hash(hash(name.as_bytes())),
         };
         let symbols = candidates.into_iter().filter_map(|index| self.symbol(index.into()));
         symbols.filter(|symbol| symbol.name == name).max_by_key(|symbol| symbol.global)
@@ -160,12 +175,11 @@ impl KernelFile {
 
     /// The symbol that `va` lies in, or else the nearest one below it in the same section.
     pub fn by_address(&self, va: Va) -> Option<Symbol> {
-        let index = self.index();
-        let end = index.by_address.partition_point(|(address, _)| *address <= va.0);
-        let (address, _) = *index.by_address.get(end.checked_sub(1)?)?;
-        let first = index.by_address.partition_point(|(other, _)| *other < address);
-        let names =
-            index.by_address.get(first..end)?.iter().filter_map(|(_, index)| self.symbol((*index).into()));
+        let sorted = self.by_address.get_or_init(|| self.sort_addresses());
+        let end = sorted.partition_point(|(address, _)| *address <= va.0);
+        let (address, _) = *sorted.get(end.checked_sub(1)?)?;
+        let first = sorted.partition_point(|(other, _)| *other < address);
+        let names = sorted.get(first..end)?.iter().filter_map(|(_, index)| self.symbol((*index).into()));
         let best = names.max_by_key(|symbol| (symbol.size != 0, symbol.global))?;
         let section = |va: u64| self.sections.iter().position(|section| section.covers(va));
         let inside = va.0 - address < best.size.max(1);
@@ -194,28 +208,38 @@ impl KernelFile {
         found
     }
 
-    fn index(&self) -> &Index {
-        self.index.get_or_init(|| self.build_index())
+    /// Symbols whose name has this hash.
+    fn with_hash(&self, hash: u32) -> Vec<u32> {
+        let sorted = self.by_name.get_or_init(|| self.sort_names());
+        let first = sorted.partition_point(|(other, _)| *other < hash);
+        let same = sorted.iter().skip(first).take_while(|(other, _)| *other == hash);
+        same.map(|(_, index)| *index).collect()
     }
 
-    fn build_index(&self) -> Index {
-        let mut index = Index { by_name: Vec::new(), by_address: Vec::new() };
+    fn sort_names(&self) -> Vec<(u32, u32)> {
         let (at, len) = self.symtab.as_ref().map_or((0, 0), |table| table.names);
         let names = self.source.bytes(at, len).unwrap_or_default();
-        self.each(|number, sym| {
-            let name = names.get(sym.st_name..).unwrap_or_default();
-            let name = name.get(..memchr::memchr(0, name).unwrap_or(0)).unwrap_or_default();
-            if name.is_empty() || !is_named_thing(&sym) {
-                return;
-            }
-            index.by_name.push((hash(name), number));
-            if sym.st_shndx != SHN_ABS as usize {
-                index.by_address.push((sym.st_value, number));
-            }
+        self.sorted(|sym| {
+            let name = names.get(sym.st_name..)?;
+            let name = name.get(..memchr::memchr(0, name)?)?;
+            (!name.is_empty()).then(|| hash(name))
+        })
+    }
+
+    fn sort_addresses(&self) -> Vec<(u64, u32)> {
+        self.sorted(|sym| (sym.st_name != 0 && sym.st_shndx != SHN_ABS as usize).then_some(sym.st_value))
+    }
+
+    /// The symbols that have a key, sorted by it.
+    fn sorted<K: Ord>(&self, key: impl Fn(&Sym) -> Option<K>) -> Vec<(K, u32)> {
+        let mut sorted = Vec::new();
+        self.each(|index, sym| {
+            let key = if is_named_thing(&sym) { key(&sym) } else { None };
+            sorted.extend(key.map(|key| (key, index)));
         });
-        index.by_name.sort_unstable();
-        index.by_address.sort_unstable();
-        index
+        sorted.sort_unstable();
+        sorted.shrink_to_fit();
+        sorted
     }
 
     /// Calls `f` with every entry of the symbol table, as far as the file has it.
@@ -234,7 +258,13 @@ impl KernelFile {
     }
 
     fn symbol(&self, index: u64) -> Option<Symbol> {
-        let table = self.symtab.as_ref().filter(|table| index < table.count)?;
+        self.symbol_in(self.symtab.as_ref()?, index)
+    }
+
+    fn symbol_in(&self, table: &Table, index: u64) -> Option<Symbol> {
+        if index >= table.count {
+            return None;
+        }
         let bytes = self.source.bytes(table.at + index * table.entry, table.entry).ok()?;
         let sym = Symtab::parse(&bytes, 0, 1, self.ctx).ok()?.get(0).filter(is_named_thing)?;
         Some(Symbol {
@@ -274,14 +304,6 @@ impl Section {
     }
 }
 
-impl Index {
-    fn named(&self, hash: u32) -> Vec<u32> {
-        let first = self.by_name.partition_point(|(other, _)| *other < hash);
-        let same = self.by_name.iter().skip(first).take_while(|(other, _)| *other == hash);
-        same.map(|(_, index)| *index).collect()
-    }
-}
-
 /// Whether the symbol is defined, and stands for more than a file or a section.
 fn is_named_thing(sym: &Sym) -> bool {
     sym.st_shndx != SHN_UNDEF as usize && !matches!(sym.st_type(), STT_FILE | STT_SECTION)
@@ -315,9 +337,20 @@ fn read_sections(source: &dyn Source, header: &Header, ctx: Ctx) -> Result<Vec<S
 }
 
 fn find_symtab(source: &dyn Source, sections: &[Section], ctx: Ctx) -> Result<Option<Table>> {
-    let Some(symtab) = sections.iter().map(|s| &s.header).find(|header| header.sh_type == SHT_SYMTAB) else {
-        return Ok(None);
-    };
+    let symtab = sections.iter().map(|section| &section.header).find(|header| header.sh_type == SHT_SYMTAB);
+    symtab.map(|symtab| table(source, sections, symtab, ctx)).transpose()
+}
+
+fn find_hashed(source: &dyn Source, sections: &[Section], ctx: Ctx) -> Option<(HashTable, Table)> {
+    let hash = HashTable::of(source, sections, !ctx.is_little_endian())?;
+    // A file with debugging information only keeps the headers of these sections, and no bytes.
+    let symbols = sections.get(hash.symbols).filter(|section| !section.is_nobits())?;
+    let table = table(source, sections, &symbols.header, ctx).ok()?;
+    Some((hash, table))
+}
+
+/// A section that is a symbol table.
+fn table(source: &dyn Source, sections: &[Section], symtab: &SectionHeader, ctx: Ctx) -> Result<Table> {
     let entry = Sym::size(ctx.container) as u64;
     if symtab.sh_entsize != entry {
         return Err(corrupt(symtab.sh_offset, format!("symbols of {} bytes", symtab.sh_entsize)));
@@ -331,7 +364,7 @@ fn find_symtab(source: &dyn Source, sections: &[Section], ctx: Ctx) -> Result<Op
         return Err(corrupt(symtab.sh_offset, "the symbol table does not lie in the file"));
     }
     let count = (symtab.sh_size / entry).min(u32::MAX.into());
-    Ok(Some(Table { at: symtab.sh_offset, count, entry, names: (names.sh_offset, names.sh_size) }))
+    Ok(Table { at: symtab.sh_offset, count, entry, names: (names.sh_offset, names.sh_size) })
 }
 
 /// A NUL-terminated string of a string table.

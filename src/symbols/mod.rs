@@ -3,6 +3,7 @@
 mod ctf;
 mod dwarf;
 mod elf;
+mod elf_hash;
 pub mod served;
 mod types;
 

@@ -13,6 +13,7 @@ pub const SHT_PROGBITS: u32 = 1;
 pub const SHT_NOTE: u32 = 7;
 const SHT_SYMTAB: u32 = 2;
 const SHT_STRTAB: u32 = 3;
+const SHT_HASH: u32 = 5;
 const SHT_NOBITS: u32 = 8;
 
 pub const SHF_WRITE: u64 = 1;
@@ -45,6 +46,8 @@ pub struct Elf {
     pub entry: u64,
     pub sections: Vec<Section>,
     pub symbols: Vec<Symbol>,
+    /// Whether a hash table of the symbols is in the file, as a linker makes for what others link against.
+    pub hashed: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -87,6 +90,7 @@ impl Elf {
             entry: 0,
             sections: Vec::new(),
             symbols: Vec::new(),
+            hashed: false,
         }
     }
 
@@ -126,7 +130,8 @@ impl Elf {
         file.extend([0; SECTION_HEADER]);
         let names = Strings::of(sections.iter().map(|s| s.name.as_str()));
         for (section, offset) in sections.iter().zip(offsets) {
-            let link = sections.iter().position(|s| s.name == ".strtab").unwrap() as u32 + 1;
+            let about = if section.kind == SHT_HASH { ".symtab" } else { ".strtab" };
+            let link = sections.iter().position(|s| s.name == about).unwrap() as u32 + 1;
             file.extend(self.section_header(section, names.at(&section.name), offset, link));
         }
         put(&mut file, 0, &self.file_header(segments.len(), headers_at, sections.len() + 1));
@@ -150,10 +155,26 @@ impl Elf {
         let symbols = self.symbol_table(&all, &names);
         all.push(Section::table(".symtab", SHT_SYMTAB, symbols));
         all.push(Section::table(".strtab", SHT_STRTAB, names.bytes));
-        let tables = [".symtab", ".strtab", ".shstrtab"];
-        let names = Strings::of(all[..all.len() - 2].iter().map(|s| s.name.as_str()).chain(tables));
+        if self.hashed {
+            all.push(Section::table(".hash", SHT_HASH, self.hash_table()));
+        }
+        let names = Strings::of(all.iter().map(|s| s.name.as_str()).chain([".shstrtab"]));
         all.push(Section::table(".shstrtab", SHT_STRTAB, names.bytes));
         all
+    }
+
+    /// Numbers of buckets and symbols; the first symbol of each bucket; the next of each symbol's. 0 ends a bucket.
+    fn hash_table(&self) -> Vec<u8> {
+        let count = self.symbols.len() + 1;
+        let buckets = count.div_ceil(2);
+        let (mut first, mut next) = (vec![0; buckets], vec![0; count]);
+        for (index, symbol) in (1..).zip(&self.symbols) {
+            let bucket = hash(&symbol.name) as usize % buckets;
+            next[index as usize] = first[bucket];
+            first[bucket] = index;
+        }
+        let words = [buckets as u32, count as u32].into_iter().chain(first).chain(next);
+        words.flat_map(|word| self.endian.u32(word)).collect()
     }
 
     fn symbol_table(&self, sections: &[Section], names: &Strings) -> Vec<u8> {
@@ -203,9 +224,12 @@ impl Elf {
         header
     }
 
-    fn section_header(&self, section: &Section, name: u32, offset: usize, strtab: u32) -> Vec<u8> {
-        let (link, info, entry) =
-            if section.kind == SHT_SYMTAB { (strtab, 1, SYMBOL as u64) } else { (0, 0, 0) };
+    fn section_header(&self, section: &Section, name: u32, offset: usize, link_to: u32) -> Vec<u8> {
+        let (link, info, entry) = match section.kind {
+            SHT_SYMTAB => (link_to, 1, SYMBOL as u64),
+            SHT_HASH => (link_to, 0, 4),
+            _ => (0, 0, 0),
+        };
         let e = self.endian;
         let mut header = Vec::new();
         header.extend(e.u32(name));
@@ -278,6 +302,17 @@ fn append(file: &mut Vec<u8>, section: &Section) -> usize {
         file.extend(section.in_file());
     }
     offset
+}
+
+/// ELF's hash of a name, in 64 bits for the shifts' sake.
+fn hash(name: &str) -> u32 {
+    let mut hash = 0_u64;
+    for byte in name.bytes() {
+        hash = (hash * 16 + u64::from(byte)) & 0xffff_ffff;
+        let top = hash >> 28;
+        hash = (hash ^ (top << 4)) & 0x0fff_ffff;
+    }
+    hash as u32
 }
 
 /// A string table.

@@ -270,7 +270,7 @@ fn physical(dmap: &Range<u64>, mappings: &[Mapping], va: u64) -> Option<u64> {
     if dmap.contains(&va) {
         return Some(va - dmap.start);
     }
-    let mapping = mappings.iter().find(|mapping| mapping.virt.contains(&va))?;
+    let mapping = mappings.iter().rev().find(|mapping| mapping.virt.contains(&va))?;
     Some(va - mapping.virt.start + mapping.phys)
 }
 

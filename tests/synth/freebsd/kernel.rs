@@ -121,8 +121,8 @@ impl Kernel {
         symbols.find(|symbol| symbol.name == name).unwrap_or_else(|| panic!("no variable {name}")).address
     }
 
-    pub(super) fn addresses(&self) -> BTreeMap<String, u64> {
-        self.symbols().into_iter().map(|symbol| (symbol.name, symbol.address)).collect()
+    pub(super) fn addresses(&self, system: &System) -> BTreeMap<String, u64> {
+        self.symbols(system).into_iter().map(|symbol| (symbol.name, symbol.address)).collect()
     }
 
     /// Gives the variables their values at the moment of the dump.
@@ -175,7 +175,13 @@ impl Kernel {
     }
 
     pub(super) fn elf(&self, system: &System) -> Elf {
-        let mut elf = Elf { os_abi: system.os_abi, entry: TEXT, symbols: self.symbols(), ..Elf::amd64() };
+        let mut elf = Elf {
+            os_abi: system.os_abi,
+            entry: TEXT,
+            symbols: self.symbols(system),
+            hashed: system.hashed,
+            ..Elf::amd64()
+        };
         let bss = Contents::Zeros(self.bss.bytes.len() as u64);
         for (name, flags, address, contents) in [
             (".text", SHF_ALLOC | SHF_EXECINSTR, TEXT, Contents::Bytes(self.code.clone())),
@@ -187,10 +193,15 @@ impl Kernel {
         elf.with_build_id(BUILD_ID, b"a synthetic kernel..")
     }
 
-    fn symbols(&self) -> Vec<Symbol> {
+    fn symbols(&self, system: &System) -> Vec<Symbol> {
         let function = |(name, address, size)| symbol(name, address, size, STT_FUNC, Some(".text"));
         let mut symbols = vec![symbol("kernbase", KERNLOAD_BASE, 0, STT_NOTYPE, None)];
         symbols.extend(text::functions().map(function));
+        let more = (0..system.more_functions).map(|number| (format!("subr_{number}_handler"), number));
+        symbols.extend(more.map(|(name, number)| {
+            let address = TEXT + number % self.code.len() as u64;
+            Symbol { name, address, size: 1, kind: STT_FUNC, section: Some(".text".into()) }
+        }));
         symbols.push(symbol("etext", TEXT + self.code.len() as u64, 0, STT_NOTYPE, Some(".text")));
         symbols.extend(self.data.symbols.iter().chain(&self.bss.symbols).cloned());
         symbols.push(symbol("_end", BSS + self.bss.bytes.len() as u64, 0, STT_NOTYPE, Some(".bss")));

@@ -33,6 +33,10 @@ impl Memory {
     pub(super) fn booted(system: &System, kernel: &Elf) -> Self {
         let mut dump = Minidump::new(system.dump_version);
         dump.kernbase = system.kernbase.unwrap_or(dump.kernbase);
+        let stacks: usize = system.processes.iter().map(|process| process.threads.len()).sum();
+        if let Some(last) = dump.memory.last_mut() {
+            last.end = last.end.max(last.start + (stacks as u64 + 16) * (STACK_PAGES + 1) * PAGE);
+        }
         dump.map(TEXT, TEXT_FRAME, SUPERPAGE, Rights::Execute);
         dump.map(DATA, DATA_FRAME, SUPERPAGE, Rights::Write);
         for section in &kernel.sections {

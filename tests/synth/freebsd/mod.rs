@@ -38,6 +38,10 @@ pub struct System {
     pub processes: Vec<Process>,
     pub process_list_end: ListEnd,
     pub offsets: Offsets,
+    /// Functions that the symbol table names beside the few that have code: a real kernel has about 60,000.
+    pub more_functions: u64,
+    /// Whether the kernel file has a hash table of its symbols, as those of real kernels have that are not stripped.
+    pub hashed: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -116,7 +120,7 @@ impl System {
         kernel.set_variables(self, &mut memory);
         let (pids, threads) = threads::write(self, &kernel, &mut memory);
         let (vmcore, layout) = memory.into_dump();
-        let facts = Facts { pids, threads, symbols: kernel.addresses() };
+        let facts = Facts { pids, threads, symbols: kernel.addresses(self) };
         Built { kernel: elf.build(), vmcore, layout, facts }
     }
 

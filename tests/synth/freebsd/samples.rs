@@ -164,7 +164,17 @@ impl System {
             ],
             process_list_end: ListEnd::Null,
             offsets: Offsets::default(),
+            more_functions: 0,
+            hashed: false,
         }
+    }
+
+    /// The same with one more process, of so many threads.
+    pub fn crowded(threads: u32) -> Self {
+        let mut system = Self::small();
+        let worker = |number: u32| thread(200_000 + number, &format!("worker {number}"), SELECT);
+        system.processes.push(process(900, "crowd", (0..threads).map(worker).collect()));
+        system
     }
 
     /// The same with the daemons and shells that a machine has, for show.
