@@ -343,9 +343,11 @@ impl Kvm {
     }
 
     fn noted<T>(&self, result: Result<T>) -> Result<T> {
-        if let Err(error) = &result {
-            *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = error.to_string();
-        }
-        result
+        result.inspect_err(|error| self.note(error))
+    }
+
+    #[cold]
+    fn note(&self, error: &Error) {
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = error.to_string();
     }
 }

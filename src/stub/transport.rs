@@ -23,7 +23,9 @@ pub(super) enum Event {
 pub(super) struct Transport<S> {
     stream: S,
     buffer: Vec<u8>,
-    /// How far the buffer was used.
+    /// How much of the buffer was received.
+    filled: usize,
+    /// How much of that was used.
     at: usize,
     /// Whether packets are acknowledged: until the client asks that they are not.
     acks: bool,
@@ -35,8 +37,8 @@ pub(super) struct Transport<S> {
 
 impl<S: Read + Write> Transport<S> {
     pub(super) fn new(stream: S) -> Self {
-        let (buffer, last, out) = (Vec::new(), Vec::new(), Vec::new());
-        Self { stream, buffer, at: 0, acks: true, last, out, begun: false }
+        let (buffer, last, out) = (vec![0; 16 << 10], Vec::new(), Vec::new());
+        Self { stream, buffer, filled: 0, at: 0, acks: true, last, out, begun: false }
     }
 
     /// From the next packet on, none is acknowledged.
@@ -116,18 +118,16 @@ impl<S: Read + Write> Transport<S> {
     }
 
     fn byte(&mut self) -> io::Result<Option<u8>> {
-        if self.at >= self.buffer.len() {
-            self.buffer.resize(16 << 10, 0);
-            let got = loop {
+        if self.at >= self.filled {
+            self.filled = loop {
                 match self.stream.read(&mut self.buffer) {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     other => break other?,
                 }
             };
-            self.buffer.truncate(got);
             self.at = 0;
         }
-        let byte = self.buffer.get(self.at).copied();
+        let byte = self.buffer.get(..self.filled).and_then(|filled| filled.get(self.at)).copied();
         self.at += 1;
         Ok(byte)
     }
