@@ -1,0 +1,103 @@
+//! The files that are measured on: made once, kept in a cache folder outside the repository.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "each benchmark uses a part of this, and what goes wrong should stop it"
+)]
+
+mod large;
+#[path = "../../tests/synth/mod.rs"]
+mod synth;
+
+pub use large::PHYSICAL;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use synth::{Built, System};
+
+pub const KIB: u64 = 1 << 10;
+pub const MIB: u64 = 1 << 20;
+pub const GIB: u64 = 1 << 30;
+pub const TIB: u64 = 1 << 40;
+
+/// Functions of a FreeBSD GENERIC kernel, about.
+const FUNCTIONS: u64 = 60_000;
+
+/// Bytes of the 4 GiB dump that hold data: what is read. The rest, and the other sizes, are holes of a sparse file.
+pub const FILLED: u64 = 512 * MIB;
+
+/// Threads of the crowded dump.
+pub const THREADS: u32 = 10_000;
+
+/// Changes with what the files hold, so that older ones are made anew.
+const EDITION: &str = "2";
+
+/// A kernel file and the dump that goes with it.
+#[derive(Clone)]
+pub struct Files {
+    pub kernel: PathBuf,
+    pub vmcore: PathBuf,
+}
+
+/// The dumps by size, smallest first.
+pub const SIZES: [(&str, u64); 3] = [("1GiB", GIB), ("4GiB", 4 * GIB), ("1TiB", TIB)];
+
+/// A dump of so many bytes, with some twenty threads.
+pub fn sized(name: &str) -> Files {
+    let (_, bytes) = SIZES.into_iter().find(|(known, _)| *known == name).unwrap();
+    let filled = if bytes == 4 * GIB { FILLED } else { 0 };
+    let system = || System { more_functions: FUNCTIONS, hashed: true, ..System::demo() };
+    made(name, |files| {
+        let built = system().build();
+        fs::write(&files.kernel, &built.kernel).unwrap();
+        large::write(&files.vmcore, &built, bytes, filled).unwrap();
+    })
+}
+
+/// A dump with many threads.
+pub fn crowded() -> Files {
+    made("threads", |files| {
+        let built: Built =
+            System { more_functions: FUNCTIONS, hashed: true, ..System::crowded(THREADS) }.build();
+        fs::write(&files.kernel, &built.kernel).unwrap();
+        large::write(&files.vmcore, &built, 0, 0).unwrap();
+    })
+}
+
+/// The folder `name` of the cache, filled by `make` if it is not there.
+fn made(name: &str, make: impl FnOnce(&Files)) -> Files {
+    let folder = cache().join(name);
+    let files = |folder: &Path| Files { kernel: folder.join("kernel"), vmcore: folder.join("vmcore") };
+    if !folder.exists() {
+        let unfinished = cache().join(format!("{name}.unfinished"));
+        let _ = fs::remove_dir_all(&unfinished); // of a run that was interrupted
+        fs::create_dir_all(&unfinished).unwrap();
+        make(&files(&unfinished));
+        fs::rename(&unfinished, &folder).unwrap();
+        let made = files(&folder);
+        let size = |path: &Path| path.metadata().map(|meta| (meta.len(), meta.blocks() * 512)).unwrap();
+        let ((length, on_disk), (kernel, _)) = (size(&made.vmcore), size(&made.kernel));
+        eprintln!(
+            "made {}: vmcore of {} MiB, {} MiB on disk; kernel of {} MiB",
+            folder.display(),
+            length / MIB,
+            on_disk / MIB,
+            kernel / MIB
+        );
+    }
+    files(&folder)
+}
+
+/// `$XDG_CACHE_HOME/kgdbserver/bench-EDITION`.
+fn cache() -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/tmp".into())).join(".cache");
+    let base = std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
+    base.unwrap_or_else(home).join("kgdbserver").join(format!("bench-{EDITION}"))
+}
