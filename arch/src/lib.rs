@@ -4,21 +4,29 @@
 //! page-table entry. No I/O, no operating system code.
 #![forbid(unsafe_code)]
 
+pub mod aarch64;
 mod addr;
+pub mod arm;
 mod bsd;
+pub mod i386;
+pub mod ppc64;
+mod ppc64_hash;
 mod radix;
 mod region;
 mod regs;
+pub mod riscv64;
 pub mod x86_64;
 
 pub use addr::{Pa, Va};
-pub use bsd::{Bsd, Field, Minidump, Pcb};
+pub use bsd::{Bsd, ByteOrder, DirectMap, Field, Kept, Minidump, Mode, ModeField, Pcb, Relocated};
+pub use ppc64_hash::HashTable;
 pub use radix::{Entry, Mapped, Radix, ReadPhys, Rights};
 pub use region::{Region, Via};
 pub use regs::{Reg, Registers, Slot};
 
 /// Every architecture this build knows. To add one: a file with its [`Arch`], a line here, walks in `tests/walks.rs`.
-pub static ALL: &[&Arch] = &[&x86_64::ARCH];
+pub static ALL: &[&Arch] =
+    &[&x86_64::ARCH, &aarch64::ARCH, &i386::ARCH, &riscv64::ARCH, &arm::ARCH, &ppc64::ARCH];
 
 /// What distinguishes one architecture from another.
 #[derive(Debug)]
@@ -29,8 +37,8 @@ pub struct Arch {
     pub elf_machine: u16,
     /// gdb's name, for the target description.
     pub gdb_name: &'static str,
-    /// The first part of an LLVM target triple.
-    pub lldb_name: &'static str,
+    /// The first part of an LLVM target triple: of the little-endian and the big-endian machine.
+    pub lldb_names: [&'static str; 2],
     /// Registers in the order of the `g` packet.
     pub regs: &'static [Reg],
     /// Index of the program counter.
@@ -41,6 +49,8 @@ pub struct Arch {
     pub frames: FramePointer,
     /// FreeBSD's sub-table, where FreeBSD runs on it.
     pub freebsd: Option<&'static Bsd>,
+    /// DragonFly's sub-table, where DragonFly runs on it.
+    pub dragonfly: Option<&'static Bsd>,
 }
 
 impl PartialEq for Arch {
@@ -58,6 +68,9 @@ pub struct FramePointer {
     pub caller_fp: i32,
     /// Where the return address was saved.
     pub return_address: i32,
+    /// The register is the stack pointer, and the return address lies in the caller's frame: `return_address` and `cfa`
+    /// count from there. PowerPC's ABI has it so.
+    pub back_chain: bool,
     /// The canonical frame address: the caller's stack pointer.
     pub cfa: i32,
     /// The frame pointer's number in DWARF.
@@ -80,6 +93,12 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// The first part of an LLVM target triple.
+    pub fn lldb_name(&self) -> &'static str {
+        let [little, big] = self.arch.lldb_names;
+        if self.big_endian { big } else { little }
+    }
+
     /// The value of an unsigned integer of at most 8 bytes, as the machine stores it.
     pub fn uint(&self, bytes: &[u8]) -> u64 {
         uint(bytes, self.big_endian)

@@ -1,4 +1,4 @@
-use crate::{Pa, Radix, Va};
+use crate::{HashTable, Pa, Radix, Va};
 use std::ops::Range;
 
 /// How one range of virtual addresses is backed. Both bounds are inclusive: a range may end at the last address.
@@ -39,6 +39,13 @@ pub enum Via {
         /// The level the entries are of; 0 is the lowest.
         level: usize,
         /// Byte offsets of the array in the image file.
+        at: Range<u64>,
+    },
+    /// A hashed page table in the image file, at these byte offsets.
+    Hash {
+        /// The table's shape.
+        table: HashTable,
+        /// Byte offsets of the table in the image file.
         at: Range<u64>,
     },
     /// The image stores this range by virtual address (`/proc/kcore`, `/dev/kmem`).

@@ -1,7 +1,9 @@
 //! x86-64, which FreeBSD calls amd64.
 
-use crate::bsd::{u32_at, u64_at};
-use crate::{Arch, Bsd, Entry, FramePointer, Minidump, Pa, Pcb, Radix, Reg, Rights, Slot};
+use crate::bsd::{ANY_SIZE, u32_at, u64_at};
+use crate::{
+    Arch, Bsd, ByteOrder, DirectMap, Entry, FramePointer, Kept, Minidump, Pa, Pcb, Radix, Reg, Rights, Slot,
+};
 
 /// Core registers. gdb refuses a core feature without the x87 registers, so they are described although no kernel
 /// image holds them.
@@ -32,7 +34,7 @@ pub static ARCH: Arch = Arch {
     name: "x86_64",
     elf_machine: 62,
     gdb_name: "i386:x86-64",
-    lldb_name: "x86_64",
+    lldb_names: ["x86_64"; 2],
     regs: &[
         core("rax", 8, "int64"),
         core("rbx", 8, "int64"),
@@ -83,12 +85,14 @@ pub static ARCH: Arch = Arch {
         register: RBP,
         caller_fp: 0,
         return_address: 8,
+        back_chain: false,
         cfa: 16,
         dwarf_fp: 6,
         dwarf_sp: 7,
         dwarf_return_address: 16,
     },
     freebsd: Some(&FREEBSD),
+    dragonfly: Some(&DRAGONFLY),
 };
 
 /// Four-level paging.
@@ -111,22 +115,35 @@ fn decode(raw: u64, level: usize) -> Entry {
 }
 
 static FREEBSD: Bsd = Bsd {
-    minidump: &Minidump {
+    minidumps: &[Minidump {
+        name: |version| match version {
+            // DragonFly wrote the same header under the same name until it had one of its own.
+            1 => "FreeBSD or DragonFly minidump",
+            _ => "FreeBSD minidump",
+        },
         magic: "minidump FreeBSD/amd64",
         magic_bytes: 24,
         versions: 1..=3,
+        order: ByteOrder::Little,
+        ptr_bytes: 8,
         version: u32_at(24),
         msgbufsize: u32_at(28),
         bitmapsize: u32_at(32),
         pmapsize: u32_at(36),
         kernbase: u64_at(40),
-        dmapbase: u64_at(48),
-        dmapend: u64_at(56),
-        dumpavailsize: (3, u32_at(64)),
-        entries,
-    },
+        kernend: None,
+        direct_map: Some(DirectMap { base: u64_at(48), end: u64_at(56), phys: None }),
+        dumpavailsize: Some((3, u32_at(64))),
+        mode: None,
+        relocated: None,
+        // Version 1 (FreeBSD 7) kept a flat array of page-table entries; since version 2 (8.0) it is page-directory
+        // entries, and the page tables they lead to are ordinary dumped pages. Five-level paging (14) changes nothing
+        // here: the kernel's map stays within four levels, only the direct map moves.
+        kept: |version, _| Ok(Kept::Entries { form: FOUR_LEVEL, level: usize::from(version != 1) }),
+    }],
     pcb: &[Pcb {
         since: 0,
+        bytes: ANY_SIZE,
         switched: &[
             Slot { reg: R15, offset: 0 },
             Slot { reg: R14, offset: 8 },
@@ -142,8 +159,43 @@ static FREEBSD: Bsd = Bsd {
     outermost: &["btext", "fast_syscall_common", "fork_trampoline"],
 };
 
-/// Version 1 (FreeBSD 7) kept a flat array of page-table entries; since version 2 (8.0) it is page-directory entries,
-/// and the page tables they lead to are ordinary dumped pages.
-fn entries(version: u32) -> (Radix, usize) {
-    (FOUR_LEVEL, if version == 1 { 0 } else { 1 })
-}
+/// The top of DragonFly's tree: the page-directory pointers of all 512 top entries side by side.
+const FLAT_TOP: Radix = Radix { index_bits: &[9, 9, 18], ..FOUR_LEVEL };
+
+static DRAGONFLY: Bsd = Bsd {
+    minidumps: &[Minidump {
+        name: |_| "DragonFly minidump",
+        magic: "minidump DFlyBSD/x86-64",
+        magic_bytes: 24,
+        versions: 2..=2,
+        order: ByteOrder::Little,
+        ptr_bytes: 8,
+        version: u32_at(24),
+        msgbufsize: u64_at(32),
+        bitmapsize: u64_at(40),
+        pmapsize: u64_at(48),
+        kernbase: u64_at(56),
+        kernend: None,
+        direct_map: Some(DirectMap { base: u64_at(64), end: u64_at(72), phys: None }),
+        dumpavailsize: None,
+        mode: None,
+        relocated: None,
+        kept: |_, _| Ok(Kept::Top(FLAT_TOP)),
+    }],
+    // sys/platform/pc64/include/pcb.h: seven words of padding and two page-table roots come first.
+    pcb: &[Pcb {
+        since: 0,
+        bytes: ANY_SIZE,
+        switched: &[
+            Slot { reg: R15, offset: 72 },
+            Slot { reg: R14, offset: 80 },
+            Slot { reg: R13, offset: 88 },
+            Slot { reg: R12, offset: 96 },
+            Slot { reg: RBP, offset: 104 },
+            Slot { reg: RSP, offset: 112 },
+            Slot { reg: RBX, offset: 120 },
+            Slot { reg: RIP, offset: 128 },
+        ],
+        savectx: &[],
+    }],
+};

@@ -1,0 +1,197 @@
+//! 64-bit ARM, which FreeBSD calls arm64.
+
+use crate::bsd::{ANY_SIZE, u32_at, u64_at};
+use crate::{
+    Arch, Bsd, ByteOrder, DirectMap, Entry, FramePointer, Kept, Minidump, Mode, ModeField, Pa, Pcb, Radix,
+    Reg, Rights, Slot,
+};
+
+const CORE: &str = "org.gnu.gdb.aarch64.core";
+
+const fn x(name: &'static str) -> Reg {
+    Reg { name, bytes: 8, gdb_type: "int64", feature: CORE }
+}
+
+const FP: usize = 29;
+const SP: usize = 31;
+const PC: usize = 32;
+
+/// The architecture's table.
+pub static ARCH: Arch = Arch {
+    name: "aarch64",
+    elf_machine: 183,
+    gdb_name: "aarch64",
+    lldb_names: ["aarch64", "aarch64_be"],
+    regs: &[
+        x("x0"),
+        x("x1"),
+        x("x2"),
+        x("x3"),
+        x("x4"),
+        x("x5"),
+        x("x6"),
+        x("x7"),
+        x("x8"),
+        x("x9"),
+        x("x10"),
+        x("x11"),
+        x("x12"),
+        x("x13"),
+        x("x14"),
+        x("x15"),
+        x("x16"),
+        x("x17"),
+        x("x18"),
+        x("x19"),
+        x("x20"),
+        x("x21"),
+        x("x22"),
+        x("x23"),
+        x("x24"),
+        x("x25"),
+        x("x26"),
+        x("x27"),
+        x("x28"),
+        x("x29"),
+        x("x30"),
+        Reg { name: "sp", bytes: 8, gdb_type: "data_ptr", feature: CORE },
+        Reg { name: "pc", bytes: 8, gdb_type: "code_ptr", feature: CORE },
+        Reg { name: "cpsr", bytes: 4, gdb_type: "int32", feature: CORE },
+    ],
+    pc: PC,
+    sp: SP,
+    frames: FramePointer {
+        register: FP,
+        caller_fp: 0,
+        return_address: 8,
+        back_chain: false,
+        cfa: 16,
+        dwarf_fp: 29,
+        dwarf_sp: 31,
+        dwarf_return_address: 30,
+    },
+    freebsd: Some(&FREEBSD),
+    dragonfly: None,
+};
+
+/// Four levels of 4 KiB tables.
+pub const PAGES_OF_4_KIB: Radix =
+    Radix { page_shift: 12, index_bits: &[9; 4], entry_bytes: 8, big_endian: false, decode: decode::<12> };
+
+/// Four levels of 16 KiB tables, of which the top one has two entries.
+pub const PAGES_OF_16_KIB: Radix = Radix {
+    page_shift: 14,
+    index_bits: &[11, 11, 11, 1],
+    entry_bytes: 8,
+    big_endian: false,
+    decode: decode::<14>,
+};
+
+/// The lowest two bits: 3 is a page at the lowest level and a table above it, 1 a block, all else nothing.
+fn decode<const PAGE_SHIFT: u8>(raw: u64, level: usize) -> Entry {
+    const READ_ONLY: u64 = 1 << 7;
+    const NEVER_EXECUTE: u64 = 0b11 << 53; // by the kernel, and by users: FreeBSD sets both for data
+    let pa = raw & 0x0003_ffff_ffff_f000 & !((1 << PAGE_SHIFT) - 1);
+    let rights = Rights { write: raw & READ_ONLY == 0, execute: raw & NEVER_EXECUTE == 0 };
+    let leaf = |shift: u8| Entry::Leaf { pa: Pa(pa & !((1 << shift) - 1)), shift, rights };
+    match (raw & 3, level) {
+        (3, 0) => leaf(PAGE_SHIFT),
+        (3, _) => Entry::Table(Pa(pa)),
+        (1, 1) => leaf(2 * PAGE_SHIFT - 3),
+        // Only 4 KiB tables allow blocks on the next level (1 GiB).
+        (1, 2) if PAGE_SHIFT == 12 => leaf(3 * PAGE_SHIFT - 6),
+        _ => Entry::Absent,
+    }
+}
+
+static FREEBSD: Bsd = Bsd {
+    minidumps: &[Minidump {
+        name: |_| "FreeBSD minidump",
+        magic: "minidump FreeBSD/arm64",
+        magic_bytes: 24,
+        versions: 1..=3,
+        order: ByteOrder::Little,
+        ptr_bytes: 8,
+        version: u32_at(24),
+        msgbufsize: u32_at(28),
+        bitmapsize: u32_at(32),
+        pmapsize: u32_at(36),
+        kernbase: u64_at(40),
+        kernend: None,
+        direct_map: Some(DirectMap { base: u64_at(56), end: u64_at(64), phys: Some(u64_at(48)) }),
+        dumpavailsize: Some((2, u32_at(72))),
+        mode: Some(Mode { since: 3, field: ModeField::Number(u32_at(76)) }),
+        relocated: None,
+        kept,
+    }],
+    pcb: &[
+        Pcb { since: 1_400_084, bytes: ANY_SIZE, switched: CALLEE_SAVED, savectx: &[] },
+        Pcb { since: 0, bytes: ANY_SIZE, switched: ALL_BUT_LR, savectx: &[] },
+    ],
+};
+
+/// The dumper writes an entry of the lowest level for every page, blocks expanded. Since version 3 (15) the lowest two
+/// bits of the flags say how large a page is.
+fn kept(_: u32, flags: u64) -> Result<Kept, &'static str> {
+    match flags & 3 {
+        0 => Ok(Kept::Entries { form: PAGES_OF_4_KIB, level: 0 }),
+        1 => Ok(Kept::Entries { form: PAGES_OF_16_KIB, level: 0 }),
+        _ => Err("a page size that is neither 4 nor 16 KiB"),
+    }
+}
+
+// A switched thread goes on at its link register's value, so that is its pc; what its own lr was is not saved.
+
+/// x19 to x28, fp, lr, sp.
+const CALLEE_SAVED: &[Slot] = &[
+    Slot { reg: 19, offset: 0 },
+    Slot { reg: 20, offset: 8 },
+    Slot { reg: 21, offset: 16 },
+    Slot { reg: 22, offset: 24 },
+    Slot { reg: 23, offset: 32 },
+    Slot { reg: 24, offset: 40 },
+    Slot { reg: 25, offset: 48 },
+    Slot { reg: 26, offset: 56 },
+    Slot { reg: 27, offset: 64 },
+    Slot { reg: 28, offset: 72 },
+    Slot { reg: FP, offset: 80 },
+    Slot { reg: PC, offset: 88 },
+    Slot { reg: SP, offset: 96 },
+];
+
+/// x0 to x29, lr, a word that no release kept right (pc), sp. x0 to x7 are only right where the pcb was made from a trap
+/// frame; kgdb and lldb show them too.
+const ALL_BUT_LR: &[Slot] = &[
+    Slot { reg: 0, offset: 0 },
+    Slot { reg: 1, offset: 8 },
+    Slot { reg: 2, offset: 16 },
+    Slot { reg: 3, offset: 24 },
+    Slot { reg: 4, offset: 32 },
+    Slot { reg: 5, offset: 40 },
+    Slot { reg: 6, offset: 48 },
+    Slot { reg: 7, offset: 56 },
+    Slot { reg: 8, offset: 64 },
+    Slot { reg: 9, offset: 72 },
+    Slot { reg: 10, offset: 80 },
+    Slot { reg: 11, offset: 88 },
+    Slot { reg: 12, offset: 96 },
+    Slot { reg: 13, offset: 104 },
+    Slot { reg: 14, offset: 112 },
+    Slot { reg: 15, offset: 120 },
+    Slot { reg: 16, offset: 128 },
+    Slot { reg: 17, offset: 136 },
+    Slot { reg: 18, offset: 144 },
+    Slot { reg: 19, offset: 152 },
+    Slot { reg: 20, offset: 160 },
+    Slot { reg: 21, offset: 168 },
+    Slot { reg: 22, offset: 176 },
+    Slot { reg: 23, offset: 184 },
+    Slot { reg: 24, offset: 192 },
+    Slot { reg: 25, offset: 200 },
+    Slot { reg: 26, offset: 208 },
+    Slot { reg: 27, offset: 216 },
+    Slot { reg: 28, offset: 224 },
+    Slot { reg: FP, offset: 232 },
+    Slot { reg: PC, offset: 240 },
+    Slot { reg: SP, offset: 256 },
+];
