@@ -306,7 +306,12 @@ impl Kvm {
 
     /// The nearest symbol at or below an address, and the distance to it in bytes.
     pub fn symbol_at(&self, va: Va) -> Option<(Symbol, u64)> {
-        self.symbols.by_address(va)
+        self.symbols.by_address(Va(va.0.wrapping_sub(self.image.kerndisp)))
+    }
+
+    /// kvm_kerndisp(3): by how much the kernel's addresses are higher than its file's. Both can be read.
+    pub fn kerndisp(&self) -> i64 {
+        self.image.kerndisp.cast_signed()
     }
 
     /// The kernel in the image.

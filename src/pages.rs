@@ -1,7 +1,7 @@
 //! Every page of an image: what kvm_walk_pages(3) reports.
 
 use crate::image::{Addr, Image};
-use crate::space::Space;
+use crate::space::{Place, Space};
 use kgdbserver_arch::{Pa, Region, Rights, Va, Via};
 use std::collections::HashSet;
 
@@ -52,7 +52,29 @@ fn in_direct_map(region: &Region, pa: Pa) -> Option<Va> {
 }
 
 /// The pages that a region's tables map.
-fn mapped_pages(region: &Region, space: &Space, len: u64) -> impl Iterator<Item = (Va, Pa, Option<Rights>)> {
+fn mapped_pages<'a>(
+    region: &'a Region,
+    space: &'a Space,
+    len: u64,
+) -> Box<dyn Iterator<Item = (Va, Pa, Option<Rights>)> + 'a> {
+    match &region.via {
+        Via::Hash { table, at } => {
+            let place = |va: Va| match space.translate(va).ok()? {
+                Place { at: Addr::Phys(pa), rights, .. } => Some((va, pa, rights)),
+                _ => None,
+            };
+            let all = space.hashed(table, at.start).into_iter();
+            Box::new(all.filter(|va| region.contains(*va)).filter_map(place))
+        }
+        _ => Box::new(mapped_in_order(region, space, len)),
+    }
+}
+
+fn mapped_in_order(
+    region: &Region,
+    space: &Space,
+    len: u64,
+) -> impl Iterator<Item = (Va, Pa, Option<Rights>)> {
     let last = region.last;
     let mut next = Some(region.first);
     std::iter::from_fn(move || {

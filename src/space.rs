@@ -2,7 +2,7 @@
 
 use crate::image::{Addr, Memory};
 use crate::{Error, Result};
-use kgdbserver_arch::{Entry, Fault, Machine, Mapped, Pa, Radix, ReadPhys, Region, Rights, Va, Via};
+use kgdbserver_arch::{Fault, HashTable, Machine, Mapped, Pa, Radix, ReadPhys, Region, Rights, Va, Via};
 use std::sync::Arc;
 
 /// The kernel's address space.
@@ -51,8 +51,20 @@ impl Space {
         &*self.memory
     }
 
+    /// An address as the regions have it. On a machine of 32 bits a higher one is none, unless a debugger or a C
+    /// program widened it with its sign.
+    fn canonical(&self, va: Va) -> Result<Va, Fault> {
+        const ALL_ONES: u64 = u32::MAX as u64;
+        match (self.machine.ptr_bytes, va.0 >> 32, va.0 >> 31 & 1) {
+            (4, ALL_ONES, 1) => Ok(Va(va.0 & ALL_ONES)),
+            (4, 1.., _) => Err(Fault::NoRegion),
+            _ => Ok(va),
+        }
+    }
+
     /// Finds the place of a virtual address.
     pub fn translate(&self, va: Va) -> Result<Place, Fault> {
+        let va = self.canonical(va)?;
         let region = self.regions.iter().find(|region| region.contains(va)).ok_or(Fault::NoRegion)?;
         let offset = va.0 - region.first.0;
         let left = (region.last.0 - va.0).saturating_add(1);
@@ -72,6 +84,17 @@ impl Space {
                 let raw = self.kept_entry(form, *level, at.start, offset)?;
                 form.resume(&Phys(&*self.memory), *level, raw, va).map(place)
             }
+            Via::Hash { table, at } => {
+                table.find(va, |offset, group| self.file(at.start + offset, group)).map(place)
+            }
+        }
+    }
+
+    /// Fills `buf` from the image file; what is behind its end maps nothing.
+    fn file(&self, at: u64, buf: &mut [u8]) -> Result<(), Fault> {
+        match self.memory.read(Addr::File(at), buf)? {
+            got if got == buf.len() => Ok(()),
+            _ => Err(Fault::NotMapped),
         }
     }
 
@@ -80,20 +103,36 @@ impl Space {
         let at = at + (offset >> form.shift(level)) * u64::from(form.entry_bytes);
         let mut bytes = [0; 8];
         let bytes = bytes.get_mut(..usize::from(form.entry_bytes)).unwrap_or_default();
-        match self.memory.read(Addr::File(at), bytes)? {
-            got if got == bytes.len() => Ok(form.value(bytes)),
-            _ => Err(Fault::NotMapped),
+        self.file(at, bytes)?;
+        Ok(form.value(bytes))
+    }
+
+    /// The addresses that a hashed page table maps, in ascending order. There is no order to walk it in.
+    pub fn hashed(&self, table: &HashTable, at: u64) -> Vec<Va> {
+        let mut all = Vec::new();
+        for number in 0..table.groups() {
+            let mut group = [0; HashTable::GROUP];
+            if self.file(at + number * HashTable::GROUP as u64, &mut group).is_ok() {
+                all.extend(table.addresses(number, &group));
+            }
         }
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 
     /// How many bytes from an unmapped address on are surely unmapped too, at least 1. Address spaces are vast and
     /// mostly empty: a walk over one goes on from there.
     pub fn hole(&self, va: Va) -> u64 {
+        let phys = Phys(&*self.memory);
         let region = self.regions.iter().find(|region| region.contains(va));
-        let Some(Region { first, via: Via::Entries { form, level, at }, .. }) = region else { return 1 };
-        match self.kept_entry(form, *level, at.start, va.0 - first.0) {
-            Ok(raw) if (form.decode)(raw, *level) != Entry::Absent => 1,
-            _ => (1 << form.shift(*level)) - (va.0 & ((1 << form.shift(*level)) - 1)),
+        match region.map(|region| (&region.via, va.0 - region.first.0)) {
+            Some((Via::Entries { form, level, at }, offset)) => {
+                let raw = self.kept_entry(form, *level, at.start, offset);
+                raw.map_or_else(|_| form.rest(*level, va), |raw| form.hole(&phys, *level, raw, va))
+            }
+            Some((Via::Tables { form, root }, _)) => form.hole_from(&phys, *root, va),
+            _ => 1,
         }
     }
 

@@ -159,6 +159,7 @@ static FREEBSD: Bsd = Bsd {
         ],
         savectx: &[],
     }],
+    outermost: &["swi_entry", "fork_trampoline"],
 };
 
 /// An entry for every page, sections expanded. 0 was written before the formats had numbers.

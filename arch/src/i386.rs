@@ -136,6 +136,7 @@ static FREEBSD: Bsd = Bsd {
         Pcb { since: 1_000_000, bytes: ANY_SIZE, switched: BEHIND_CONTROL_REGISTERS, savectx: &[] },
         Pcb { since: 0, bytes: ANY_SIZE, switched: BEHIND_CR3, savectx: &[] },
     ],
+    outermost: &["Xint0x80_syscall", "fork_trampoline"],
 };
 
 /// The order that kernels promise to debuggers, in 11 and since 10.1.

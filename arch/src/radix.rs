@@ -84,6 +84,30 @@ impl Radix {
         }
     }
 
+    /// How many bytes from an unmapped address on are unmapped too, since one entry covers them all; at least 1.
+    pub fn hole_from(&self, mem: &dyn ReadPhys, root: Pa, va: Va) -> u64 {
+        let top = self.index_bits.len().saturating_sub(1);
+        self.entry(mem, root, top, va).map_or(1, |raw| self.hole(mem, top, raw, va))
+    }
+
+    /// The same, from an entry of `level` already in hand. A table that cannot be read maps nothing anywhere.
+    pub fn hole(&self, mem: &dyn ReadPhys, level: usize, raw: u64, va: Va) -> u64 {
+        match ((self.decode)(raw, level), level.checked_sub(1)) {
+            (Entry::Leaf { .. }, _) => 1,
+            (Entry::Table(table), Some(below)) => match self.entry(mem, table, below, va) {
+                Ok(raw) => self.hole(mem, below, raw, va),
+                Err(_) => self.rest(level, va),
+            },
+            _ => self.rest(level, va),
+        }
+    }
+
+    /// Bytes from an address to the end of what one entry of `level` covers.
+    pub fn rest(&self, level: usize, va: Va) -> u64 {
+        let size = 1u64 << self.shift(level);
+        size - (va.0 & (size - 1))
+    }
+
     /// log2 of the bytes of address space that one entry of `level` maps.
     pub fn shift(&self, level: usize) -> u8 {
         self.page_shift + self.index_bits.iter().take(level).sum::<u8>()

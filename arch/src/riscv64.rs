@@ -170,4 +170,5 @@ static FREEBSD: Bsd = Bsd {
             savectx: &[Slot { reg: GP, offset: 16 }, Slot { reg: TP, offset: 24 }],
         },
     ],
+    outermost: &["cpu_exception_handler_user", "fork_trampoline"],
 };

@@ -198,4 +198,5 @@ static DRAGONFLY: Bsd = Bsd {
         ],
         savectx: &[],
     }],
+    outermost: &["fork_trampoline"],
 };

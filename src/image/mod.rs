@@ -118,6 +118,9 @@ pub struct Image {
     pub direct_map: Option<Region>,
     /// What the image's wrapping tells of the dump.
     pub facts: Facts,
+    /// By how much the kernel's addresses are higher than its file's; wraps. The regions also hold the kernel at its
+    /// file's addresses.
+    pub kerndisp: u64,
     /// What is odd about the file, though it can be used.
     pub warnings: Vec<String>,
 }

@@ -19,11 +19,10 @@ pub fn backtrace(mem: &Space, registers: &Registers) -> Vec<Va> {
     let mut frame = registers.get(layout.register).unwrap_or(0);
     let mut seen = HashSet::new();
     while frame != 0 && seen.insert(frame) && trace.len() < LIMIT {
-        let word = |offset: i32| mem.pointer(Va(frame.checked_add_signed(offset.into())?)).ok();
-        let (Some(Va(caller)), Some(Va(address))) = (word(layout.caller_fp), word(layout.return_address))
-        else {
-            break;
-        };
+        let word = |at: u64, offset: i32| mem.pointer(Va(at.checked_add_signed(offset.into())?)).ok();
+        let Some(Va(caller)) = word(frame, layout.caller_fp) else { break };
+        let home = if layout.back_chain { caller } else { frame };
+        let Some(Va(address)) = word(home, layout.return_address) else { break };
         if address == 0 {
             break;
         }

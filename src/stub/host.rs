@@ -16,7 +16,7 @@ pub(super) fn process(session: &mut Session, _: &[u8]) -> Reply {
 
 fn machine(session: &Session) -> String {
     let machine = session.target.kvm.space().machine;
-    let triple = format!("{}-unknown-{}", machine.arch.lldb_name, operating_system(session));
+    let triple = format!("{}-unknown-{}", machine.lldb_name(), operating_system(session));
     let endian = if machine.big_endian { "big" } else { "little" };
     let triple = String::from_utf8_lossy(&encode::hex(triple.as_bytes())).into_owned();
     format!("triple:{triple};endian:{endian};ptrsize:{};", machine.ptr_bytes)

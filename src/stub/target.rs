@@ -229,10 +229,11 @@ impl TargetDescriptionXmlOverride for KernelTarget {
 }
 
 impl SectionOffsets for KernelTarget {
-    // No kernel that is supported so far runs at other addresses than it was linked for. The answer must still be given:
-    // without it lldb leaves a kernel of an operating system that it knows unloaded.
+    // Most kernels run at the addresses that they were linked for. The answer must still be given: without it lldb leaves
+    // a kernel of an operating system that it knows unloaded.
     fn get_section_offsets(&mut self) -> Result<Offsets<u64>, Error> {
-        Ok(Offsets::Sections { text: 0, data: 0, bss: Some(0) })
+        let moved = self.kvm.image().kerndisp;
+        Ok(Offsets::Sections { text: moved, data: moved, bss: Some(moved) })
     }
 }
 

@@ -125,6 +125,11 @@ impl KernelFile {
         self.header.e_ident.get(EI_OSABI).copied().unwrap_or(0)
     }
 
+    /// The processor's own flags: which ABI the code follows.
+    pub fn flags(&self) -> u32 {
+        self.header.e_flags
+    }
+
     /// Where execution begins.
     pub fn entry(&self) -> Va {
         Va(self.header.e_entry)

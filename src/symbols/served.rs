@@ -86,7 +86,7 @@ fn synthesise(file: &KernelFile, machine: Machine) -> Result<Vec<u8>> {
         first
     });
     let frames = frames::eh_frame(&code, &frames::outermost(&symbols, machine), machine)?;
-    write::elf(&loaded, symbols, entry, frames, machine)
+    write::elf(&loaded, symbols, (entry, file.flags()), frames, machine)
 }
 
 /// A loaded section of the kernel.

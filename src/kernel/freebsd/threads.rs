@@ -7,7 +7,7 @@ use crate::kernel::{Listing, Saved, Thread};
 use crate::space::Space;
 use crate::symbols::Symbols;
 use crate::{Error, Result};
-use kgdbserver_arch::{Registers, Va};
+use kgdbserver_arch::{Pcb, Registers, Va};
 
 /// Bytes of `td_name` and `p_comm`, the NUL included (MAXCOMLEN + 1).
 pub(super) const NAME_BYTES: usize = 20;
@@ -161,8 +161,10 @@ impl FreeBsd {
         // Without a release the newest layout counts: the layouts differ on processors where a kernel that does not
         // tell its release is not to be expected.
         let release = self.osreldate.unwrap_or(u32::MAX);
-        let Some(pcb) = self.table.pcb.iter().find(|pcb| pcb.since <= release) else { return Ok(registers) };
-        let mut bytes = vec![0; usize::try_from(self.offsets.pcb_size).unwrap_or(PCB_LIMIT).min(PCB_LIMIT)];
+        let size = self.offsets.pcb_size;
+        let fits = |pcb: &&Pcb| pcb.since <= release && pcb.bytes.contains(&size);
+        let Some(pcb) = self.table.pcb.iter().find(fits) else { return Ok(registers) };
+        let mut bytes = vec![0; usize::try_from(size).unwrap_or(PCB_LIMIT).min(PCB_LIMIT)];
         let got = mem.read(va, &mut bytes)?;
         bytes.truncate(got);
         registers.load(pcb.switched, &bytes);

@@ -3,7 +3,8 @@
 use crate::symbols::Symbol;
 use crate::{Error, Result};
 use gimli::write::{
-    Address, CallFrameInstruction, CommonInformationEntry, EhFrame, EndianVec, FrameDescriptionEntry,
+    Address, CallFrameInstruction, CommonInformationEntry, EhFrame, EndianVec, Expression,
+    FrameDescriptionEntry,
 };
 use kgdbserver_arch::Machine;
 use std::ops::Range;
@@ -18,7 +19,7 @@ pub(super) fn outermost(symbols: &[Symbol], machine: Machine) -> Vec<Range<u64>>
     ranges
 }
 
-/// `.eh_frame`: in all of the kernel's code the frame pointer leads to the caller's and to the return address, but for
+/// `.eh_frame`: in all of the kernel's code the frame pointer (or a chain from the stack pointer) leads to the caller's and to the return address, but for
 /// the functions that are nobody's callees.
 pub(super) fn eh_frame(code: &[Range<u64>], outermost: &[Range<u64>], machine: Machine) -> Result<Vec<u8>> {
     let mut table = gimli::write::FrameTable::default();
@@ -70,8 +71,16 @@ fn frame_pointer_rule(machine: Machine) -> CommonInformationEntry {
     let below_cfa = |offset: i32| offset - layout.cfa;
     let mut cie =
         CommonInformationEntry::new(encoding, 1, if word == 8 { -8 } else { -4 }, return_column(machine));
-    cie.add_instruction(CallFrameInstruction::Cfa(frame, layout.cfa));
-    cie.add_instruction(CallFrameInstruction::Offset(frame, below_cfa(layout.caller_fp)));
+    if layout.back_chain {
+        let mut caller = Expression::new();
+        caller.op_breg(frame, layout.caller_fp.into());
+        caller.op_deref();
+        cie.add_instruction(CallFrameInstruction::CfaExpression(caller));
+        cie.add_instruction(CallFrameInstruction::ValOffset(frame, 0));
+    } else {
+        cie.add_instruction(CallFrameInstruction::Cfa(frame, layout.cfa));
+        cie.add_instruction(CallFrameInstruction::Offset(frame, below_cfa(layout.caller_fp)));
+    }
     cie.add_instruction(CallFrameInstruction::Offset(
         return_column(machine),
         below_cfa(layout.return_address),

@@ -43,7 +43,7 @@ impl<'a> Part<'a> {
 pub(super) fn elf(
     loaded: &[Loaded<'_>],
     mut symbols: Vec<Symbol>,
-    entry: u64,
+    (entry, flags): (u64, u32),
     frames: Vec<u8>,
     machine: Machine,
 ) -> Result<Vec<u8>> {
@@ -61,7 +61,7 @@ pub(super) fn elf(
     symtab.header.sh_info = u32::try_from(locals).unwrap_or(u32::MAX);
     parts.push(symtab);
     parts.push(Part::new(".strtab", SHT_STRTAB, names));
-    assemble(parts, entry, machine, ctx)
+    assemble(parts, (entry, flags), machine, ctx)
 }
 
 /// The symbols, and their names.
@@ -92,7 +92,12 @@ fn symbol_table(symbols: &[Symbol], loaded: &[Loaded<'_>], ctx: Ctx) -> Result<(
 }
 
 /// Lays the parts out behind each other, and puts the headers around them.
-fn assemble(mut parts: Vec<Part<'_>>, entry: u64, machine: Machine, ctx: Ctx) -> Result<Vec<u8>> {
+fn assemble(
+    mut parts: Vec<Part<'_>>,
+    (entry, flags): (u64, u32),
+    machine: Machine,
+    ctx: Ctx,
+) -> Result<Vec<u8>> {
     let mut names = vec![0];
     parts.push(Part::new(".shstrtab", SHT_STRTAB, Vec::new()));
     for part in parts.iter_mut().skip(1) {
@@ -116,6 +121,7 @@ fn assemble(mut parts: Vec<Part<'_>>, entry: u64, machine: Machine, ctx: Ctx) ->
     header.e_type = ET_EXEC;
     header.e_machine = machine.arch.elf_machine;
     header.e_entry = entry;
+    header.e_flags = flags;
     header.e_shoff = (head + body.len()) as u64;
     header.e_shnum = count;
     header.e_shstrndx = count - 1;

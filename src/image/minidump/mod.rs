@@ -1,4 +1,4 @@
-//! FreeBSD minidumps: the pages that were in use, and the kernel's page tables.
+//! Minidumps of the BSDs: the pages that were in use, and the kernel's page tables.
 //!
 //! ```text
 //! header page | message buffer | dump_avail | bitmap | page-table entries | one page per set bit
@@ -6,15 +6,18 @@
 //!
 //! One reader for every processor: what differs stands in [`kgdbserver_arch::Minidump`].
 
+mod header;
+
 use super::pages::{Pages, Range};
 use super::{Addr, Census, Facts, Format, Image, Memory, Source};
 use crate::{Error, Result};
-use kgdbserver_arch::{Arch, Fault, Field, Machine, Minidump, Pa, Radix, Region, Va, Via};
+use header::Header;
+use kgdbserver_arch::{Arch, Fault, Machine, Minidump, Pa};
 use std::sync::Arc;
 
 pub(super) const FORMAT: Format = Format { name: NAME, probe: |source| row(source).is_some(), open };
 
-const NAME: &str = "FreeBSD minidump";
+const NAME: &str = "BSD minidump";
 
 /// A bitmap of at most this size (8 GiB of 4 KiB pages) is counted when the file is opened, to compare it with the
 /// file's size; opening a larger dump must not take longer.
@@ -25,8 +28,10 @@ const DUMP_AVAIL_LIMIT: u64 = 1 << 20;
 
 /// The architecture whose magic the file begins with.
 fn row(source: &dyn Source) -> Option<(&'static Arch, &'static Minidump)> {
-    let rows = kgdbserver_arch::ALL.iter().filter_map(|arch| Some((*arch, arch.freebsd?.minidump)));
-    rows.into_iter().find(|(_, row)| {
+    let systems =
+        kgdbserver_arch::ALL.iter().flat_map(|arch| [(*arch, arch.freebsd), (*arch, arch.dragonfly)]);
+    let rows = systems.filter_map(|(arch, system)| Some((arch, system?.minidumps)));
+    rows.flat_map(|(arch, rows)| rows.iter().map(move |row| (arch, row))).find(|(_, row)| {
         let mut magic = vec![0; usize::from(row.magic_bytes)];
         let mut expected = row.magic.as_bytes().to_vec();
         expected.resize(magic.len(), 0);
@@ -36,8 +41,8 @@ fn row(source: &dyn Source) -> Option<(&'static Arch, &'static Minidump)> {
 
 fn open(source: Arc<dyn Source>) -> Result<Image> {
     let Some((arch, row)) = row(&*source) else { return Err(corrupt(0, "no magic")) };
-    let machine = Machine { arch, big_endian: false, ptr_bytes: 8 };
-    let header = Header::read(&*source, machine, row)?;
+    let header = Header::read(&*source, arch, row)?;
+    let machine = header.machine;
     let layout = Layout::of(&header, row)?;
     layout.check_size(source.len())?;
     let mut warnings = header.check()?;
@@ -56,113 +61,19 @@ fn open(source: Arc<dyn Source>) -> Result<Image> {
     if header.bitmapsize <= COUNTED_AT_OPEN {
         warnings.extend(memory.compare_with_size());
     }
-    let direct_map = header.direct_map();
-    let regions = direct_map.clone().into_iter().chain(header.kernel_map(layout.pmap)).collect();
     Ok(Image {
-        format: NAME,
+        format: header.format(),
         version: Some(header.version),
         machine: Some(machine),
         page_shift: header.page_shift(),
         size: source.len(),
         memory: Arc::new(memory),
-        regions,
-        direct_map,
         facts: Facts::default(),
+        regions: header.regions(layout.pmap),
+        direct_map: header.direct_map(),
+        kerndisp: header.kerndisp(),
         warnings,
     })
-}
-
-/// The header's values.
-struct Header {
-    version: u32,
-    msgbufsize: u64,
-    bitmapsize: u64,
-    pmapsize: u64,
-    dumpavailsize: Option<u64>,
-    kernbase: u64,
-    dmapbase: u64,
-    dmapend: u64,
-    form: Radix,
-    level: usize,
-}
-
-impl Header {
-    fn read(source: &dyn Source, machine: Machine, row: &Minidump) -> Result<Self> {
-        let read = |field: Field| {
-            let mut bytes = [0; 8];
-            let bytes = bytes.get_mut(..usize::from(field.bytes)).unwrap_or_default();
-            let short = |_| corrupt(u64::from(field.offset), "the file ends within the header");
-            source.read_exact_at(u64::from(field.offset), bytes).map_err(short)?;
-            Ok(machine.uint(bytes))
-        };
-        let version = u32::try_from(read(row.version)?).unwrap_or(u32::MAX);
-        if !row.versions.contains(&version) {
-            let (first, last) = (row.versions.start(), row.versions.end());
-            let what = format!("minidump version {version}; supported are {first} to {last}");
-            return Err(corrupt(u64::from(row.version.offset), what));
-        }
-        let (since, dumpavailsize) = row.dumpavailsize;
-        let (form, level) = (row.entries)(version);
-        Ok(Self {
-            version,
-            msgbufsize: read(row.msgbufsize)?,
-            bitmapsize: read(row.bitmapsize)?,
-            pmapsize: read(row.pmapsize)?,
-            dumpavailsize: (version >= since).then(|| read(dumpavailsize)).transpose()?,
-            kernbase: read(row.kernbase)?,
-            dmapbase: read(row.dmapbase)?,
-            dmapend: read(row.dmapend)?,
-            form,
-            level,
-        })
-    }
-
-    fn page_shift(&self) -> u8 {
-        self.form.page_shift
-    }
-
-    /// Refuses what cannot be, and returns what is merely odd.
-    fn check(&self) -> Result<Vec<String>> {
-        let aligned = |value: u64, to: u64| value.is_multiple_of(to);
-        let rules = [
-            (self.bitmapsize != 0, "the page bitmap is empty"),
-            (
-                aligned(self.pmapsize, self.form.entry_bytes.into()),
-                "the page-table section ends within an entry",
-            ),
-            (self.kernbase != 0, "kernbase is 0"),
-            (aligned(self.kernbase, 1 << self.page_shift()), "kernbase is not page aligned"),
-            (self.dmapbase <= self.dmapend, "the direct map ends before it begins"),
-        ];
-        if let Some((_, what)) = rules.iter().find(|(holds, _)| !holds) {
-            return Err(corrupt(0, *what));
-        }
-        let odd = [
-            (self.pmapsize == 0, "the dump holds no page-table entries: only the direct map can be read"),
-            (
-                !aligned(self.bitmapsize, 8),
-                "the page bitmap ends within a word; the rest of the word counts as zero",
-            ),
-        ];
-        Ok(odd.iter().filter(|(holds, _)| *holds).map(|(_, text)| (*text).to_owned()).collect())
-    }
-
-    fn direct_map(&self) -> Option<Region> {
-        let last = self.dmapend.checked_sub(1).filter(|last| *last >= self.dmapbase)?;
-        Some(Region { first: Va(self.dmapbase), last: Va(last), via: Via::Linear(Pa(0)) })
-    }
-
-    fn kernel_map(&self, pmap: u64) -> Option<Region> {
-        let entries = self.pmapsize / u64::from(self.form.entry_bytes);
-        let bytes = entries.saturating_mul(1 << self.form.shift(self.level));
-        let last = self.kernbase.saturating_add(bytes.checked_sub(1)?);
-        let at = pmap..pmap + self.pmapsize;
-        Some(Region {
-            first: Va(self.kernbase),
-            last: Va(last),
-            via: Via::Entries { form: self.form, level: self.level, at },
-        })
-    }
 }
 
 /// Where the sections lie in the file.
