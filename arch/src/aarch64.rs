@@ -126,6 +126,8 @@ static FREEBSD: Bsd = Bsd {
     }],
     pcb: &[
         Pcb { since: 1_400_084, bytes: ANY_SIZE, switched: CALLEE_SAVED, savectx: &[] },
+        // Where the image does not tell its release: the larger structure had 848 bytes, and 1376 with watchpoints.
+        Pcb { since: 0, bytes: 1000..=1375, switched: CALLEE_SAVED, savectx: &[] },
         Pcb { since: 0, bytes: ANY_SIZE, switched: ALL_BUT_LR, savectx: &[] },
     ],
     outermost: &["handle_el0_sync", "fork_trampoline"],

@@ -15,7 +15,7 @@ pub struct Bsd {
 /// Where `struct pcb` keeps registers, from one release on.
 #[derive(Debug)]
 pub struct Pcb {
-    /// The first `__FreeBSD_version` of this layout.
+    /// The first `__FreeBSD_version` of this layout. An image that does not tell its release counts as 0.
     pub since: u32,
     /// Sizes of `struct pcb` that have this layout, where the release alone does not tell.
     pub bytes: RangeInclusive<u64>,

@@ -133,6 +133,8 @@ static FREEBSD: Bsd = Bsd {
     }],
     pcb: &[
         Pcb { since: 1_001_505, bytes: ANY_SIZE, switched: REGISTERS_FIRST, savectx: &[] },
+        // Where the image does not tell its release: the other two hold the FPU's state, 512 bytes.
+        Pcb { since: 0, bytes: 0..=511, switched: REGISTERS_FIRST, savectx: &[] },
         Pcb { since: 1_000_000, bytes: ANY_SIZE, switched: BEHIND_CONTROL_REGISTERS, savectx: &[] },
         Pcb { since: 0, bytes: ANY_SIZE, switched: BEHIND_CR3, savectx: &[] },
     ],

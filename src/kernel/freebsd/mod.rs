@@ -67,10 +67,13 @@ impl FreeBsd {
     }
 }
 
-/// `__FreeBSD_version` of the kernel, if the image tells a plausible one.
+/// `__FreeBSD_version` of the kernel, if the image or the kernel file tells a plausible one.
 fn osreldate(symbols: &Symbols, mem: &Space) -> Option<u32> {
-    let value = mem.uint(symbols.address("osreldate")?, 4).ok()?;
-    u32::try_from(value).ok().filter(|value| (500_000..10_000_000).contains(value))
+    let va = symbols.address("osreldate")?;
+    let plausible = |value: &u64| (500_000..10_000_000).contains(value);
+    let in_file = || Some(mem.machine.uint(&symbols.file()?.contents(va, 4)?));
+    let value = mem.uint(va, 4).ok().filter(plausible).or_else(in_file).filter(plausible)?;
+    u32::try_from(value).ok()
 }
 
 impl Kernel for FreeBsd {

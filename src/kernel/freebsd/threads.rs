@@ -158,9 +158,7 @@ impl FreeBsd {
     pub(super) fn registers(&self, mem: &Space, saved: &Saved) -> Result<Registers> {
         let mut registers = Registers::unknown(mem.machine);
         let Some(va) = saved.va() else { return Ok(registers) };
-        // Without a release the newest layout counts: the layouts differ on processors where a kernel that does not
-        // tell its release is not to be expected.
-        let release = self.osreldate.unwrap_or(u32::MAX);
+        let release = self.osreldate.unwrap_or(0);
         let size = self.offsets.pcb_size;
         let fits = |pcb: &&Pcb| pcb.since <= release && pcb.bytes.contains(&size);
         let Some(pcb) = self.table.pcb.iter().find(fits) else { return Ok(registers) };
