@@ -1,4 +1,4 @@
-//! ELF files of 64-bit targets: sections, symbols, and a segment for each section that is loaded.
+//! ELF files: sections, symbols, and a segment for each section that is loaded.
 
 use super::bytes::{Endian, put, round_up};
 use std::collections::BTreeMap;
@@ -29,16 +29,20 @@ const STB_GLOBAL: u8 = 1;
 const PT_LOAD: u32 = 1;
 const PT_NOTE: u32 = 4;
 
-const FILE_HEADER: usize = 64;
-const PROGRAM_HEADER: usize = 56;
-const SECTION_HEADER: usize = 64;
-const SYMBOL: usize = 24;
 const PAGE: usize = 4096;
+
+/// Sizes of ELF's structures: file header, program header, section header, symbol.
+type Sizes = [usize; 4];
+const SIZES_64: Sizes = [64, 56, 64, 24];
+const SIZES_32: Sizes = [52, 32, 40, 16];
 
 /// What the file is to hold.
 #[derive(Clone, Debug)]
 pub struct Elf {
     pub endian: Endian,
+    /// Bytes of an address: 4 or 8.
+    pub word: u64,
+    pub flags: u32,
     pub machine: u16,
     /// `ET_EXEC`, `ET_DYN` or `ET_CORE`.
     pub kind: u16,
@@ -84,6 +88,8 @@ impl Elf {
     pub fn amd64() -> Self {
         Self {
             endian: Endian::Little,
+            word: 8,
+            flags: 0,
             machine: EM_X86_64,
             kind: ET_EXEC,
             os_abi: 0,
@@ -114,20 +120,33 @@ impl Elf {
         self
     }
 
+    fn sizes(&self) -> Sizes {
+        if self.word == 4 { SIZES_32 } else { SIZES_64 }
+    }
+
+    /// An address, an offset or a size.
+    fn word(&self, value: u64) -> Vec<u8> {
+        match self.word {
+            4 => self.endian.u32(u32::try_from(value).expect("32 bits")).to_vec(),
+            _ => self.endian.u64(value).to_vec(),
+        }
+    }
+
     pub fn build(&self) -> Vec<u8> {
+        let [file_header, program_header, section_header, _] = self.sizes();
         let sections = self.all_sections();
         let segments: Vec<(u32, &Section)> = self.segments().collect();
-        let mut file = vec![0; FILE_HEADER + segments.len() * PROGRAM_HEADER];
+        let mut file = vec![0; file_header + segments.len() * program_header];
         let offsets: Vec<usize> = sections.iter().map(|s| append(&mut file, s)).collect();
 
         for (i, (kind, section)) in segments.iter().enumerate() {
             let index = sections.iter().position(|s| s.name == section.name).unwrap();
             let header = self.program_header(*kind, section, offsets[index]);
-            put(&mut file, FILE_HEADER + i * PROGRAM_HEADER, &header);
+            put(&mut file, file_header + i * program_header, &header);
         }
         file.resize(round_up(file.len(), 8), 0);
         let headers_at = file.len();
-        file.extend([0; SECTION_HEADER]);
+        file.resize(headers_at + section_header, 0);
         let names = Strings::of(sections.iter().map(|s| s.name.as_str()));
         for (section, offset) in sections.iter().zip(offsets) {
             let about = if section.kind == SHT_HASH { ".symtab" } else { ".strtab" };
@@ -178,17 +197,20 @@ impl Elf {
     }
 
     fn symbol_table(&self, sections: &[Section], names: &Strings) -> Vec<u8> {
-        let mut table = vec![0; SYMBOL];
+        let mut table = vec![0; self.sizes()[3]];
         for symbol in &self.symbols {
             let home = symbol.section.as_ref().map_or(SHN_ABS, |name| {
                 let index = sections.iter().position(|s| s.name == *name);
                 index.unwrap_or_else(|| panic!("{} lies in no section {name}", symbol.name)) as u16 + 1
             });
-            table.extend(self.endian.u32(names.at(&symbol.name)));
-            table.extend([(STB_GLOBAL << 4) | symbol.kind, 0]);
-            table.extend(self.endian.u16(home));
-            table.extend(self.endian.u64(symbol.address));
-            table.extend(self.endian.u64(symbol.size));
+            let (name, info) =
+                (self.endian.u32(names.at(&symbol.name)), [(STB_GLOBAL << 4) | symbol.kind, 0]);
+            let place = [self.word(symbol.address), self.word(symbol.size)].concat();
+            let parts: [&[u8]; 4] = match self.word {
+                4 => [&name, &place, &info, &self.endian.u16(home)],
+                _ => [&name, &info, &self.endian.u16(home), &place],
+            };
+            table.extend(parts.concat());
         }
         table
     }
@@ -196,16 +218,18 @@ impl Elf {
     fn file_header(&self, segments: usize, sections_at: usize, sections: usize) -> Vec<u8> {
         let e = self.endian;
         let data = if e == Endian::Little { 1 } else { 2 };
-        let mut header = vec![0x7f, b'E', b'L', b'F', 2, data, 1, self.os_abi];
+        let class = if self.word == 4 { 1 } else { 2 };
+        let mut header = vec![0x7f, b'E', b'L', b'F', class, data, 1, self.os_abi];
         header.resize(16, 0);
         header.extend(e.u16(self.kind));
         header.extend(e.u16(self.machine));
         header.extend(e.u32(1));
-        for word in [self.entry, FILE_HEADER as u64, sections_at as u64] {
-            header.extend(e.u64(word));
+        let [file_header, program_header, section_header, _] = self.sizes();
+        for word in [self.entry, file_header as u64, sections_at as u64] {
+            header.extend(self.word(word));
         }
-        header.extend(e.u32(0));
-        for half in [FILE_HEADER, PROGRAM_HEADER, segments, SECTION_HEADER, sections, sections - 1] {
+        header.extend(e.u32(self.flags));
+        for half in [file_header, program_header, segments, section_header, sections, sections - 1] {
             header.extend(e.u16(half as u16));
         }
         header
@@ -214,19 +238,25 @@ impl Elf {
     fn program_header(&self, kind: u32, section: &Section, offset: usize) -> Vec<u8> {
         let mut header = Vec::new();
         header.extend(self.endian.u32(kind));
-        header.extend(self.endian.u32(section.rights()));
+        if self.word == 8 {
+            header.extend(self.endian.u32(section.rights()));
+        }
         let in_file = section.in_file().len() as u64;
         let (address, size) = (section.address, section.size());
         let alignment = if kind == PT_LOAD { PAGE as u64 } else { section.alignment() };
-        for word in [offset as u64, address, address, in_file, size, alignment] {
-            header.extend(self.endian.u64(word));
+        for word in [offset as u64, address, address, in_file, size] {
+            header.extend(self.word(word));
         }
+        if self.word == 4 {
+            header.extend(self.endian.u32(section.rights()));
+        }
+        header.extend(self.word(alignment));
         header
     }
 
     fn section_header(&self, section: &Section, name: u32, offset: usize, link_to: u32) -> Vec<u8> {
         let (link, info, entry) = match section.kind {
-            SHT_SYMTAB => (link_to, 1, SYMBOL as u64),
+            SHT_SYMTAB => (link_to, 1, self.sizes()[3] as u64),
             SHT_HASH => (link_to, 0, 4),
             _ => (0, 0, 0),
         };
@@ -235,12 +265,12 @@ impl Elf {
         header.extend(e.u32(name));
         header.extend(e.u32(section.kind()));
         for word in [section.flags, section.address, offset as u64, section.size()] {
-            header.extend(e.u64(word));
+            header.extend(self.word(word));
         }
         header.extend(e.u32(link));
         header.extend(e.u32(info));
-        header.extend(e.u64(section.alignment()));
-        header.extend(e.u64(entry));
+        header.extend(self.word(section.alignment()));
+        header.extend(self.word(entry));
         header
     }
 }

@@ -19,10 +19,12 @@ mod bytes;
 pub mod dumpdev;
 pub mod elf;
 pub mod freebsd;
+pub mod machine;
 pub mod minidump;
 
 pub use bytes::{Endian, put, round_up};
 pub use dumpdev::{Device, DumpHeader};
 pub use elf::Elf;
 pub use freebsd::{Built, System};
+pub use machine::Machine;
 pub use minidump::Minidump;

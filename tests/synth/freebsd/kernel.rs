@@ -4,16 +4,11 @@ use super::super::elf::{
     Contents, Elf, SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHT_PROGBITS, STT_FUNC, STT_NOTYPE, STT_OBJECT,
     Section, Symbol,
 };
+use super::super::machine::Machine;
 use super::memory::Memory;
-use super::text::{self, TEXT};
+use super::text;
 use super::{StopPcbs, System};
 use std::collections::BTreeMap;
-
-const KERNLOAD_BASE: u64 = 0xffff_ffff_8000_0000;
-/// Where the variables are linked.
-pub(super) const DATA: u64 = 0xffff_ffff_8040_0000;
-const BSS: u64 = 0xffff_ffff_8041_0000;
-const BUILD_ID: u64 = 0xffff_ffff_803f_f000;
 
 const MAXCPU: u64 = 256;
 const MAXUSER_ADDRESS: u64 = 0x8000_0000_0000;
@@ -21,6 +16,7 @@ const MSGBUF_MAGIC: u32 = 0x06_3062;
 
 /// The variables of one section.
 struct Variables {
+    machine: &'static Machine,
     section: &'static str,
     base: u64,
     /// As the file gives them; for the bss only their number counts.
@@ -29,14 +25,15 @@ struct Variables {
 }
 
 pub(super) struct Kernel {
+    machine: &'static Machine,
     code: Vec<u8>,
     data: Variables,
     bss: Variables,
 }
 
 impl Variables {
-    fn at(section: &'static str, base: u64) -> Self {
-        Self { section, base, bytes: Vec::new(), symbols: Vec::new() }
+    fn at(machine: &'static Machine, section: &'static str, base: u64) -> Self {
+        Self { machine, section, base, bytes: Vec::new(), symbols: Vec::new() }
     }
 
     fn define(&mut self, name: &str, value: &[u8]) {
@@ -52,7 +49,7 @@ impl Variables {
     }
 
     fn int(&mut self, name: &str, value: u32) {
-        self.define(name, &value.to_le_bytes());
+        self.define(name, &self.machine.endian.u32(value));
     }
 
     fn reserve(&mut self, name: &str, size: u64) {
@@ -66,11 +63,16 @@ impl Variables {
 
 impl Kernel {
     pub(super) fn of(system: &System) -> Self {
-        let mut kernel =
-            Self { code: text::code(), data: Variables::at(".data", DATA), bss: Variables::at(".bss", BSS) };
+        let machine = system.machine;
+        let mut kernel = Self {
+            machine,
+            code: text::code(),
+            data: Variables::at(machine, ".data", machine.data),
+            bss: Variables::at(machine, ".bss", machine.bss),
+        };
         kernel.define_constants(system);
         kernel.define_state(system);
-        assert!(DATA + (kernel.data.bytes.len() as u64) < BSS, "the data run into the bss");
+        assert!(machine.data + (kernel.data.bytes.len() as u64) < machine.bss, "the data run into the bss");
         kernel
     }
 
@@ -94,7 +96,8 @@ impl Kernel {
         ] {
             self.data.int(name, value);
         }
-        self.data.define("vm_maxuser_address", &MAXUSER_ADDRESS.to_le_bytes());
+        let limit = if self.machine.word == 4 { 0xbfc0_0000 } else { MAXUSER_ADDRESS };
+        self.data.define("vm_maxuser_address", &self.machine.pointer(limit));
         self.data.string("ostype", "FreeBSD");
         self.data.string("osrelease", system.version.split(' ').nth(1).unwrap_or_default());
         self.data.string("version", &system.version);
@@ -107,12 +110,12 @@ impl Kernel {
             self.bss.reserve(name, 4);
         }
         for name in ["allproc", "panicstr", "msgbufp"] {
-            self.bss.reserve(name, 8);
+            self.bss.reserve(name, self.machine.word);
         }
         self.bss.reserve("stopped_cpus", MAXCPU / 8);
         self.bss.reserve("dumppcb", pcb);
         let array = system.stoppcbs == StopPcbs::Array;
-        self.bss.reserve("stoppcbs", if array { MAXCPU * pcb } else { 8 });
+        self.bss.reserve("stoppcbs", if array { MAXCPU * pcb } else { self.machine.word });
     }
 
     /// The address of a variable.
@@ -147,11 +150,12 @@ impl Kernel {
 
     /// A set of CPUs is an array of longs.
     fn set_stopped_cpus(&self, system: &System, memory: &mut Memory) {
-        let mut set = [0_u64; MAXCPU as usize / 64];
+        let (bytes, bits) = (self.machine.word, self.machine.word as u32 * 8);
+        let mut set = vec![0_u64; (MAXCPU / u64::from(bits)) as usize];
         for cpu in &system.stopped_cpus {
-            set[*cpu as usize / 64] |= 1 << (cpu % 64);
+            set[(cpu / bits) as usize] |= 1 << (cpu % bits);
         }
-        for (place, word) in (self.variable("stopped_cpus")..).step_by(8).zip(set) {
+        for (place, word) in (self.variable("stopped_cpus")..).step_by(bytes as usize).zip(set) {
             memory.word(place, word);
         }
     }
@@ -162,49 +166,57 @@ impl Kernel {
         let size = (ring.end - ring.start) as u32;
         let header = memory.alloc(64);
         memory.word(header, ring.start);
-        for (offset, value) in [
-            (8, MSGBUF_MAGIC),
-            (12, size),
-            (16, system.message_buffer.len() as u32),
-            (20, 0),
-            (28, size * 16),
-        ] {
-            memory.int(header + offset, value);
+        for (offset, value) in
+            [(0, MSGBUF_MAGIC), (4, size), (8, system.message_buffer.len() as u32), (12, 0), (20, size * 16)]
+        {
+            memory.int(header + self.machine.word + offset, value);
         }
         memory.word(self.variable("msgbufp"), header);
     }
 
     pub(super) fn elf(&self, system: &System) -> Elf {
+        let m = self.machine;
         let mut elf = Elf {
+            endian: m.endian,
+            word: m.word,
+            machine: m.elf.0,
+            flags: m.elf.1,
             os_abi: system.os_abi,
-            entry: TEXT,
+            entry: m.text,
             symbols: self.symbols(system),
             hashed: system.hashed,
             ..Elf::amd64()
         };
         let bss = Contents::Zeros(self.bss.bytes.len() as u64);
         for (name, flags, address, contents) in [
-            (".text", SHF_ALLOC | SHF_EXECINSTR, TEXT, Contents::Bytes(self.code.clone())),
-            (".data", SHF_ALLOC | SHF_WRITE, DATA, Contents::Bytes(self.data.bytes.clone())),
-            (".bss", SHF_ALLOC | SHF_WRITE, BSS, bss),
+            (".text", SHF_ALLOC | SHF_EXECINSTR, m.text, Contents::Bytes(self.code.clone())),
+            (".data", SHF_ALLOC | SHF_WRITE, m.data, Contents::Bytes(self.data.bytes.clone())),
+            (".bss", SHF_ALLOC | SHF_WRITE, m.bss, bss),
         ] {
             elf.sections.push(Section { name: name.into(), kind: SHT_PROGBITS, flags, address, contents });
         }
-        elf.with_build_id(BUILD_ID, b"a synthetic kernel..")
+        elf.with_build_id(m.note, b"a synthetic kernel..")
     }
 
     fn symbols(&self, system: &System) -> Vec<Symbol> {
         let function = |(name, address, size)| symbol(name, address, size, STT_FUNC, Some(".text"));
-        let mut symbols = vec![symbol("kernbase", KERNLOAD_BASE, 0, STT_NOTYPE, None)];
-        symbols.extend(text::functions().map(function));
+        let mut symbols = vec![symbol("kernbase", self.machine.kernload, 0, STT_NOTYPE, None)];
+        symbols.extend(text::functions(self.machine).map(function));
         let more = (0..system.more_functions).map(|number| (format!("subr_{number}_handler"), number));
+        let (text, code) = (self.machine.text, self.code.len() as u64);
         symbols.extend(more.map(|(name, number)| {
-            let address = TEXT + number % self.code.len() as u64;
-            Symbol { name, address, size: 1, kind: STT_FUNC, section: Some(".text".into()) }
+            let section = Some(".text".into());
+            Symbol { name, address: text + number % code, size: 1, kind: STT_FUNC, section }
         }));
-        symbols.push(symbol("etext", TEXT + self.code.len() as u64, 0, STT_NOTYPE, Some(".text")));
+        symbols.push(symbol("etext", text + code, 0, STT_NOTYPE, Some(".text")));
         symbols.extend(self.data.symbols.iter().chain(&self.bss.symbols).cloned());
-        symbols.push(symbol("_end", BSS + self.bss.bytes.len() as u64, 0, STT_NOTYPE, Some(".bss")));
+        symbols.push(symbol(
+            "_end",
+            self.machine.bss + self.bss.bytes.len() as u64,
+            0,
+            STT_NOTYPE,
+            Some(".bss"),
+        ));
         symbols
     }
 }

@@ -4,10 +4,9 @@
 //! 4 KiB pages of kernel address space with a hole below each.
 
 use super::super::elf::{Contents, Elf};
-use super::super::minidump::{Layout, Minidump, PAGE, Rights, SUPERPAGE};
+use super::super::machine::Machine;
+use super::super::minidump::{Layout, Minidump, Rights, SUPERPAGE};
 use super::System;
-use super::kernel::DATA;
-use super::text::TEXT;
 use std::ops::Range;
 
 const TEXT_FRAME: u64 = 0x20_0000;
@@ -15,6 +14,8 @@ const DATA_FRAME: u64 = 0x40_0000;
 const HEAP_FRAME: u64 = 0x100_0000;
 
 const STACKS_FROM_KERNBASE: u64 = 0x1000_0000;
+/// Where small structures lie on a machine without a direct map.
+const HEAP_FROM_KERNBASE: u64 = 0x0800_0000;
 const HOLE_FROM_KERNBASE: u64 = 0x0c00_0000;
 const STACK_PAGES: u64 = 4;
 const MESSAGE_RING: usize = 16384;
@@ -23,6 +24,7 @@ const MESSAGE_RING: usize = 16384;
 const JUNK: u8 = 0xa5;
 
 pub(super) struct Memory {
+    machine: &'static Machine,
     dump: Minidump,
     heap: u64,
     stacks: u64,
@@ -31,43 +33,66 @@ pub(super) struct Memory {
 impl Memory {
     /// Memory with the kernel's sections loaded.
     pub(super) fn booted(system: &System, kernel: &Elf) -> Self {
-        let mut dump = Minidump::new(system.dump_version);
+        let machine = system.machine;
+        let mut dump = Minidump::of(machine, system.dump_version);
         dump.kernbase = system.kernbase.unwrap_or(dump.kernbase);
         let stacks: usize = system.processes.iter().map(|process| process.threads.len()).sum();
         if let Some(last) = dump.memory.last_mut() {
-            last.end = last.end.max(last.start + (stacks as u64 + 16) * (STACK_PAGES + 1) * PAGE);
+            last.end = last.end.max(last.start + (stacks as u64 + 16) * (STACK_PAGES + 1) * machine.page);
         }
-        dump.map(TEXT, TEXT_FRAME, SUPERPAGE, Rights::Execute);
-        dump.map(DATA, DATA_FRAME, SUPERPAGE, Rights::Write);
+        match machine.moved_to() {
+            // From the first address it is linked for to the end of its data, in one piece.
+            Some(phys) => dump.alias(machine.kernload..machine.data + SUPERPAGE, phys + machine.kernload),
+            None => {
+                dump.map(machine.text, machine.ram + TEXT_FRAME, SUPERPAGE, Rights::Execute);
+                dump.map(machine.data, machine.ram + DATA_FRAME, SUPERPAGE, Rights::Write);
+            }
+        }
         for section in &kernel.sections {
             match &section.contents {
                 Contents::Bytes(bytes) => dump.write(section.address, bytes),
                 Contents::Zeros(size) => dump.write(section.address, &vec![0; *size as usize]),
             }
         }
-        let (heap, stacks) = (dump.dmap.start + HEAP_FRAME, dump.kernbase + STACKS_FROM_KERNBASE);
-        Self { dump, heap, stacks }
+        let heap = match machine.has_dmap() {
+            true => dump.dmap.start + (machine.ram + HEAP_FRAME - machine.dmap_phys),
+            false => dump.kernbase + HEAP_FROM_KERNBASE,
+        };
+        let stacks = dump.kernbase + STACKS_FROM_KERNBASE;
+        Self { machine, dump, heap, stacks }
     }
 
-    /// Allocates in the direct map, for cache lines' sake at a multiple of 64.
+    /// Allocates in the direct map where there is one, for cache lines' sake at a multiple of 64.
     pub(super) fn alloc(&mut self, size: u64) -> u64 {
         let address = self.heap;
         self.heap = (address + size).next_multiple_of(64);
+        if !self.machine.has_dmap() {
+            let page = self.machine.page;
+            // The page that the heap already ends in is mapped.
+            let pages = address.next_multiple_of(page)..self.heap;
+            pages.step_by(page as usize).for_each(|page| self.map_page(page));
+        }
         self.dump.write(address, &vec![JUNK; (self.heap - address) as usize]);
         address
     }
 
     /// Maps a new kernel stack.
     pub(super) fn stack(&mut self) -> Range<u64> {
-        let start = self.stacks + PAGE;
-        let end = start + STACK_PAGES * PAGE;
-        for page in (start..end).step_by(PAGE as usize) {
-            let frame = self.dump.take_frame();
-            self.dump.map(page, frame, PAGE, Rights::Write);
-            self.dump.write(page, &[0; PAGE as usize]);
+        let page = self.machine.page;
+        let start = self.stacks + page;
+        let end = start + STACK_PAGES * page;
+        for at in (start..end).step_by(page as usize) {
+            self.map_page(at);
         }
         self.stacks = end;
         start..end
+    }
+
+    /// Maps a new page of zeros.
+    fn map_page(&mut self, va: u64) {
+        let (frame, size) = (self.dump.take_frame(), self.machine.page);
+        self.dump.map(va, frame, size, Rights::Write);
+        self.dump.write(va, &vec![0; size as usize]);
     }
 
     /// Stores the message ring in memory and in the dump's own section.
@@ -94,8 +119,9 @@ impl Memory {
         self.dump.write(address, &self.dump.endian.u32(value));
     }
 
+    /// A pointer or a `long`.
     pub(super) fn word(&mut self, address: u64, value: u64) {
-        self.dump.write(address, &self.dump.endian.u64(value));
+        self.dump.write(address, &self.machine.pointer(value));
     }
 
     pub(super) fn into_dump(self) -> (Vec<u8>, Layout) {

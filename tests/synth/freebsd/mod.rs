@@ -1,4 +1,4 @@
-//! A FreeBSD/amd64 kernel and its crash dump, described in words: who runs, where each thread stands, what is broken.
+//! A FreeBSD kernel and its crash dump, described in words: who runs, where each thread stands, what is broken.
 
 mod facts;
 mod kernel;
@@ -10,6 +10,7 @@ mod threads;
 pub use facts::{Facts, ThreadFacts};
 pub use text::{FUNCTIONS, TEXT};
 
+use super::machine::Machine;
 use super::minidump::Layout;
 use kernel::Kernel;
 use memory::Memory;
@@ -18,7 +19,8 @@ use std::path::{Path, PathBuf};
 /// The machine at the moment of the dump.
 #[derive(Clone, Debug)]
 pub struct System {
-    /// The minidump's version, 1 to 3.
+    pub machine: &'static Machine,
+    /// The minidump's version.
     pub dump_version: u32,
     /// Start of the kernel's address space, if not the one usual for that version.
     pub kernbase: Option<u64>,
@@ -143,6 +145,27 @@ impl Built {
         std::fs::write(&kernel, &self.kernel).expect("write the kernel");
         std::fs::write(&vmcore, &self.vmcore).expect("write the vmcore");
         (kernel, vmcore)
+    }
+}
+
+impl Offsets {
+    /// Those of FreeBSD 13 to 15 on i386.
+    pub fn of_32_bits() -> Self {
+        Self {
+            p_list: 0,
+            p_threads: 8,
+            p_pid: 120,
+            p_hash: 124,
+            p_comm: 640,
+            proc_size: 896,
+            td_plist: 8,
+            td_tid: 80,
+            td_name: 460,
+            td_oncpu: 844,
+            td_pcb: 704,
+            thread_size: 1024,
+            pcb_size: 192,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Systems to test with and to show.
 
+use super::super::machine::{self, Machine};
 use super::{ListEnd, Offsets, Process, StopPcbs, System, Thread};
 
 type Frames = &'static [(&'static str, u64)];
@@ -128,6 +129,7 @@ impl System {
     /// FreeBSD 15 on four CPUs; `sysctl debug.kdb.panic=1` has just run on CPU 2.
     pub fn small() -> Self {
         Self {
+            machine: &machine::AMD64,
             dump_version: 3,
             kernbase: None,
             os_abi: ELFOSABI_FREEBSD,
@@ -175,6 +177,19 @@ impl System {
         let worker = |number: u32| thread(200_000 + number, &format!("worker {number}"), SELECT);
         system.processes.push(process(900, "crowd", (0..threads).map(worker).collect()));
         system
+    }
+
+    /// The same on another machine.
+    pub fn on(machine: &'static Machine) -> Self {
+        Self { machine, dump_version: machine.newest, ..Self::small() }.released(1_500_068)
+    }
+
+    /// The same of another release: its saved registers, its stopped CPUs.
+    pub fn released(self, osreldate: u32) -> Self {
+        let offsets = if self.machine.word == 4 { Offsets::of_32_bits() } else { Offsets::default() };
+        let (_, pcb_size) = (self.machine.pcb)(osreldate);
+        let stoppcbs = if osreldate >= 1_400_089 { StopPcbs::Pointer } else { StopPcbs::Array };
+        Self { osreldate, stoppcbs, offsets: Offsets { pcb_size, ..offsets }, ..self }
     }
 
     /// The same with the daemons and shells that a machine has, for show.

@@ -1,6 +1,8 @@
 //! The kernel's text: functions that look like functions, and do nothing.
 
-/// Where the text is linked.
+use super::super::machine::Machine;
+
+/// Where amd64's text is linked.
 pub const TEXT: u64 = 0xffff_ffff_8020_0000;
 
 const PUSH_RBP_MOV_RSP_RBP: [u8; 4] = [0x55, 0x48, 0x89, 0xe5];
@@ -69,19 +71,20 @@ fn function(size: usize) -> Vec<u8> {
 }
 
 /// Name, address and size of each function.
-pub(super) fn functions() -> impl Iterator<Item = (&'static str, u64, u64)> {
-    FUNCTIONS.iter().scan(TEXT, |next, (name, size)| {
+pub(super) fn functions(machine: &Machine) -> impl Iterator<Item = (&'static str, u64, u64)> {
+    FUNCTIONS.iter().scan(machine.text, |next, (name, size)| {
         let address = *next;
         *next += size;
         Some((*name, address, *size))
     })
 }
 
-/// The address of an instruction behind a function's prologue.
-pub(super) fn address((name, offset): (&str, u64)) -> u64 {
+/// The address of an instruction behind a function's prologue, where the kernel runs.
+pub(super) fn address(machine: &Machine, (name, offset): (&str, u64)) -> u64 {
+    let offset = offset / machine.instruction * machine.instruction;
     let (_, start, size) =
-        functions().find(|(known, ..)| *known == name).unwrap_or_else(|| panic!("no function {name}"));
+        functions(machine).find(|(known, ..)| *known == name).unwrap_or_else(|| panic!("no function {name}"));
     let body = PUSH_RBP_MOV_RSP_RBP.len() as u64..size;
     assert!(body.contains(&offset), "{name}+{offset:#x} is not in the function's body");
-    start + offset
+    machine.moved.wrapping_add(start + offset)
 }

@@ -1,32 +1,22 @@
 //! Processes, threads, saved registers and stacks.
 
+use super::super::machine::{Frame, Machine};
 use super::kernel::Kernel;
 use super::memory::Memory;
 use super::{ListEnd, Process, StopPcbs, System, Thread, ThreadFacts, text};
 
 const NAME_BYTES: usize = 20;
 const NOCPU: u32 = u32::MAX;
-
-/// What a pcb holds, as gdb's name and offset.
-const PCB: [(&str, u64); 10] = [
-    ("r15", 0),
-    ("r14", 8),
-    ("r13", 16),
-    ("r12", 24),
-    ("rbp", 32),
-    ("rsp", 40),
-    ("rbx", 48),
-    ("rip", 56),
-    ("fs_base", 64),
-    ("gs_base", 72),
-];
+/// Before, `td_oncpu` was one byte.
+const WIDE_CPU_SINCE: u32 = 1_100_000;
 
 type Registers = Vec<(&'static str, u64)>;
 
 /// Writes them all; returns the pids and the threads as the kernel's lists have them.
 pub(super) fn write(system: &System, kernel: &Kernel, memory: &mut Memory) -> (Vec<u32>, Vec<ThreadFacts>) {
     let stoppcbs = stoppcbs(system, kernel, memory);
-    Writer { system, kernel, memory, stoppcbs }.processes()
+    let (pcb, _) = (system.machine.pcb)(system.osreldate);
+    Writer { system, machine: system.machine, kernel, memory, stoppcbs, pcb }.processes()
 }
 
 /// Where the stopped CPUs' pcbs stand.
@@ -42,9 +32,12 @@ fn stoppcbs(system: &System, kernel: &Kernel, memory: &mut Memory) -> u64 {
 
 struct Writer<'a> {
     system: &'a System,
+    machine: &'static Machine,
     kernel: &'a Kernel,
     memory: &'a mut Memory,
     stoppcbs: u64,
+    /// What a pcb holds, as gdb's name and offset.
+    pcb: Registers,
 }
 
 /// A list of the kernel: the pointer to its first node, and where the nodes have their links.
@@ -75,7 +68,7 @@ impl Writer<'_> {
         let head = at + u64::from(o.p_threads);
         let end = process.thread_list_end;
         let last_link = self.link(&List { head, link: o.td_plist.into(), end }, &nodes);
-        self.memory.word(head + 8, last_link);
+        self.memory.word(head + self.machine.word, last_link);
         process.threads.iter().zip(nodes).map(|(thread, node)| self.thread(process, thread, node)).collect()
     }
 
@@ -106,9 +99,13 @@ impl Writer<'_> {
         let td_pcb = if thread.pcb_unreadable { self.memory.hole() } else { own };
         self.memory.int(at + u64::from(o.td_tid), thread.tid);
         self.name(at + u64::from(o.td_name), &thread.name);
-        self.memory.int(at + u64::from(o.td_oncpu), thread.on_cpu.unwrap_or(NOCPU));
+        let cpu = thread.on_cpu.unwrap_or(NOCPU);
+        match self.system.osreldate {
+            WIDE_CPU_SINCE.. => self.memory.int(at + u64::from(o.td_oncpu), cpu),
+            _ => self.memory.write(at + u64::from(o.td_oncpu), &[cpu as u8]),
+        }
         self.memory.word(at + u64::from(o.td_pcb), td_pcb);
-        self.pcb(own, &stale());
+        self.fill(own, &self.stale());
         self.pcb_address(thread, td_pcb)
     }
 
@@ -128,40 +125,60 @@ impl Writer<'_> {
 
     /// Builds the thread's stack and saves its registers; returns these and the backtrace.
     fn stop(&mut self, thread: &Thread, pcb: u64) -> (Registers, Vec<u64>) {
-        let backtrace: Vec<u64> = thread.frames.iter().copied().map(text::address).collect();
+        let backtrace: Vec<u64> =
+            thread.frames.iter().map(|frame| text::address(self.machine, *frame)).collect();
         let (&pc, callers) = backtrace.split_first().expect("a thread without frames");
-        let (rsp, rbp) = self.stack(callers);
-        let registers = PCB.map(|(name, offset)| {
-            let value = match name {
-                "rip" => pc,
-                "rsp" => rsp,
-                "rbp" => rbp,
-                _ => mark(offset, thread.tid),
-            };
-            (name, value)
-        });
-        self.pcb(pcb, &registers);
-        (registers.to_vec(), backtrace)
+        let (sp, fp) = self.stack(callers);
+        let m = self.machine;
+        let value = |(name, offset): &(&'static str, u64)| match *name {
+            name if name == m.pc => (name, pc),
+            name if name == m.sp => (name, sp),
+            name if name == m.fp => (name, fp),
+            name => (name, mark(m, *offset, thread.tid)),
+        };
+        let registers: Registers = self.pcb.iter().map(value).collect();
+        self.fill(pcb, &registers);
+        (registers, backtrace)
     }
 
     /// A chain of frames that returns through `callers`, innermost first. Returns the stack and frame pointers.
     fn stack(&mut self, callers: &[u64]) -> (u64, u64) {
         const FRAME: u64 = 0x50;
-        let mut frame = 0;
         let mut place = self.memory.stack().end - FRAME;
-        for caller in callers.iter().rev() {
-            place -= FRAME;
-            self.memory.word(place, frame);
-            self.memory.word(place + 8, *caller);
-            frame = place;
+        match self.machine.frame {
+            Frame::Pointer(caller_at, return_at) => {
+                let mut frame = 0;
+                for caller in callers.iter().rev() {
+                    place -= FRAME;
+                    self.memory.word(place.wrapping_add_signed(caller_at), frame);
+                    self.memory.word(place.wrapping_add_signed(return_at), *caller);
+                    frame = place;
+                }
+                (place - FRAME, frame)
+            }
+            Frame::BackChain(return_at) => {
+                self.memory.word(place, 0);
+                for caller in callers.iter().rev() {
+                    self.memory.word(place + return_at, *caller);
+                    self.memory.word(place - FRAME, place);
+                    place -= FRAME;
+                }
+                (place, place)
+            }
         }
-        (place - FRAME, frame)
     }
 
-    fn pcb(&mut self, at: u64, registers: &[(&str, u64)]) {
-        for ((_, offset), (_, value)) in PCB.iter().zip(registers) {
+    fn fill(&mut self, at: u64, registers: &[(&str, u64)]) {
+        for ((_, offset), (_, value)) in self.pcb.clone().iter().zip(registers) {
             self.memory.word(at + offset, *value);
         }
+    }
+
+    /// What was left behind when a thread was switched in: readable, and wrong.
+    fn stale(&self) -> Registers {
+        let pc = text::address(self.machine, ("fork_trampoline", 8));
+        let value = |(name, _): &(&'static str, u64)| (*name, if *name == self.machine.pc { pc } else { 0 });
+        self.pcb.iter().map(value).collect()
     }
 
     /// A name and its NUL, unless it fills the field.
@@ -179,7 +196,7 @@ impl Writer<'_> {
         let mut pointer = list.head;
         for node in nodes {
             self.memory.word(pointer, *node);
-            self.memory.word(node + list.link + 8, pointer);
+            self.memory.word(node + list.link + self.machine.word, pointer);
             pointer = node + list.link;
         }
         let end = match list.end {
@@ -193,12 +210,7 @@ impl Writer<'_> {
 }
 
 /// A value that no other register of any thread has.
-fn mark(offset: u64, tid: u32) -> u64 {
-    ((0x100 + offset) << 32) | u64::from(tid)
-}
-
-/// What was left behind when a thread was switched in: readable, and wrong.
-fn stale() -> Registers {
-    PCB.map(|(name, _)| (name, if name == "rip" { text::address(("fork_trampoline", 8)) } else { 0 }))
-        .to_vec()
+fn mark(machine: &Machine, offset: u64, tid: u32) -> u64 {
+    let shift = if machine.word == 4 { 20 } else { 32 };
+    ((0x100 + offset) << shift) | u64::from(tid)
 }
