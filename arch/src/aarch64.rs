@@ -90,9 +90,9 @@ pub const PAGES_OF_16_KIB: Radix = Radix {
 /// The lowest two bits: 3 is a page at the lowest level and a table above it, 1 a block, all else nothing.
 fn decode<const PAGE_SHIFT: u8>(raw: u64, level: usize) -> Entry {
     const READ_ONLY: u64 = 1 << 7;
-    const NEVER_EXECUTE: u64 = 0b11 << 53; // by the kernel, and by users: FreeBSD sets both for data
+    const KERNEL_NEVER_EXECUTES: u64 = 1 << 53; // users may not where bit 54 is set, as it is for all of the kernel
     let pa = raw & 0x0003_ffff_ffff_f000 & !((1 << PAGE_SHIFT) - 1);
-    let rights = Rights { write: raw & READ_ONLY == 0, execute: raw & NEVER_EXECUTE == 0 };
+    let rights = Rights { write: raw & READ_ONLY == 0, execute: raw & KERNEL_NEVER_EXECUTES == 0 };
     let leaf = |shift: u8| Entry::Leaf { pa: Pa(pa & !((1 << shift) - 1)), shift, rights };
     match (raw & 3, level) {
         (3, 0) => leaf(PAGE_SHIFT),
