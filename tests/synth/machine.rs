@@ -53,6 +53,16 @@ pub struct Machine {
     pub pcb: fn(osreldate: u32) -> (Vec<(&'static str, u64)>, u32),
     /// Instructions begin at multiples of this.
     pub instruction: u64,
+    /// A function's first instructions (where a debugger looks at them), an instruction that does nothing, and the last.
+    pub code: Code,
+}
+
+/// Instructions, as bytes in memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Code {
+    pub prologue: &'static [u8],
+    pub nop: &'static [u8],
+    pub ret: &'static [u8],
 }
 
 impl PartialEq for Machine {
@@ -133,6 +143,11 @@ pub const AMD64: Machine = Machine {
         (words(&names, 0, 8), 320)
     },
     instruction: 1,
+    code: Code {
+        prologue: &[0x55, 0x48, 0x89, 0xe5], // push %rbp; mov %rsp, %rbp
+        nop: &[0x90],
+        ret: &[0xc3],
+    },
 };
 
 /// amd64 under five-level paging: only the direct map lies elsewhere.
@@ -175,6 +190,12 @@ pub const ARM64: Machine = Machine {
         }
     },
     instruction: 4,
+    code: Code {
+        // stp x29, x30, [sp, #-16]!; mov x29, sp
+        prologue: &[0xfd, 0x7b, 0xbf, 0xa9, 0xfd, 0x03, 0x00, 0x91],
+        nop: &[0x1f, 0x20, 0x03, 0xd5],
+        ret: &[0xc0, 0x03, 0x5f, 0xd6],
+    },
     ..AMD64
 };
 
@@ -210,6 +231,7 @@ pub const RISCV64: Machine = Machine {
         all.extend(words(&saved, saved_at, 8));
         (all, size)
     },
+    code: Code { prologue: &[], nop: &[0x13, 0, 0, 0], ret: &[0x67, 0x80, 0, 0] },
     ..ARM64
 };
 
@@ -243,6 +265,7 @@ pub const I386: Machine = Machine {
             _ => (words(&names, 4, 4), 640),
         }
     },
+    code: Code { prologue: &[0x55, 0x89, 0xe5], ..AMD64.code }, // push %ebp; mov %esp, %ebp
     ..AMD64
 };
 
@@ -285,6 +308,11 @@ pub const ARM: Machine = Machine {
         (words(&names, 0, 4), 384)
     },
     instruction: 4,
+    code: Code {
+        prologue: &[0x00, 0x48, 0x2d, 0xe9, 0x0d, 0xb0, 0xa0, 0xe1], // push {r11, lr}; mov r11, sp
+        nop: &[0x00, 0xf0, 0x20, 0xe3],
+        ret: &[0x1e, 0xff, 0x2f, 0xe1],
+    },
     ..I386
 };
 
@@ -334,6 +362,7 @@ pub const PPC64: Machine = Machine {
         (all, 1248)
     },
     instruction: 4,
+    code: Code { prologue: &[], nop: &[0x60, 0, 0, 0], ret: &[0x4e, 0x80, 0, 0x20] },
     ..AMD64
 };
 
@@ -343,6 +372,7 @@ pub const PPC64LE: Machine = Machine {
     endian: Endian::Little,
     mode: 1,
     tables: |_| Tables::Hash(Endian::Little),
+    code: PPC64_LITTLE,
     ..PPC64
 };
 
@@ -356,7 +386,9 @@ pub const PPC64_RADIX: Machine = Machine {
 };
 
 pub const PPC64LE_RADIX: Machine =
-    Machine { name: "powerpc64le with a tree", endian: Endian::Little, ..PPC64_RADIX };
+    Machine { name: "powerpc64le with a tree", endian: Endian::Little, code: PPC64_LITTLE, ..PPC64_RADIX };
+
+const PPC64_LITTLE: Code = Code { prologue: &[], nop: &[0, 0, 0, 0x60], ret: &[0x20, 0, 0x80, 0x4e] };
 
 pub const DRAGONFLY: Machine = Machine {
     name: "DragonFly",

@@ -66,7 +66,7 @@ impl Kernel {
         let machine = system.machine;
         let mut kernel = Self {
             machine,
-            code: text::code(),
+            code: text::code(machine),
             data: Variables::at(machine, ".data", machine.data),
             bss: Variables::at(machine, ".bss", machine.bss),
         };

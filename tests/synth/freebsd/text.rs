@@ -1,13 +1,9 @@
 //! The kernel's text: functions that look like functions, and do nothing.
 
-use super::super::machine::Machine;
+use super::super::machine::{Code, Machine};
 
 /// Where amd64's text is linked.
 pub const TEXT: u64 = 0xffff_ffff_8020_0000;
-
-const PUSH_RBP_MOV_RSP_RBP: [u8; 4] = [0x55, 0x48, 0x89, 0xe5];
-const NOP: u8 = 0x90;
-const RET: u8 = 0xc3;
 
 /// Names and sizes, in the order of their addresses. The entry point comes first.
 pub const FUNCTIONS: &[(&str, u64)] = &[
@@ -59,15 +55,14 @@ pub const FUNCTIONS: &[(&str, u64)] = &[
 ];
 
 /// The bytes of all functions.
-pub(super) fn code() -> Vec<u8> {
-    FUNCTIONS.iter().flat_map(|(_, size)| function(*size as usize)).collect()
+pub(super) fn code(machine: &Machine) -> Vec<u8> {
+    FUNCTIONS.iter().flat_map(|(_, size)| function(machine, *size as usize)).collect()
 }
 
-fn function(size: usize) -> Vec<u8> {
-    let mut code = PUSH_RBP_MOV_RSP_RBP.to_vec();
-    code.resize(size - 1, NOP);
-    code.push(RET);
-    code
+fn function(machine: &Machine, size: usize) -> Vec<u8> {
+    let Code { prologue, nop, ret } = machine.code;
+    let body = nop.iter().copied().cycle().take(size - prologue.len() - ret.len());
+    prologue.iter().copied().chain(body).chain(ret.iter().copied()).collect()
 }
 
 /// Name, address and size of each function.
@@ -84,7 +79,7 @@ pub(super) fn address(machine: &Machine, (name, offset): (&str, u64)) -> u64 {
     let offset = offset / machine.instruction * machine.instruction;
     let (_, start, size) =
         functions(machine).find(|(known, ..)| *known == name).unwrap_or_else(|| panic!("no function {name}"));
-    let body = PUSH_RBP_MOV_RSP_RBP.len() as u64..size;
+    let body = machine.code.prologue.len() as u64..size;
     assert!(body.contains(&offset), "{name}+{offset:#x} is not in the function's body");
     machine.moved.wrapping_add(start + offset)
 }
