@@ -137,7 +137,19 @@ pub(crate) fn gdb_program() -> Command {
 /// Runs commands in gdb; an error in one does not keep it from the next.
 #[track_caller]
 pub(crate) fn gdb(commands: &[&str]) -> Transcript {
-    let mut command = gdb_program();
+    batch(gdb_program(), commands)
+}
+
+/// The same in a gdb that knows every machine.
+#[track_caller]
+pub(crate) fn gdb_multiarch(commands: &[&str]) -> Transcript {
+    let mut command = program(&["gdb-multiarch"], "gdb-multiarch");
+    command.args(["-nx", "-iex", "set width 0"]);
+    batch(command, commands)
+}
+
+#[track_caller]
+fn batch(mut command: Command, commands: &[&str]) -> Transcript {
     command.arg("-batch");
     // What gdb says when it leaves is not the last command's.
     let commands = &[commands, &["echo"]].concat();

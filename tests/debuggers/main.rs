@@ -12,6 +12,7 @@ mod driver;
 mod expected;
 mod gdb;
 mod lldb;
+mod machines;
 mod mi;
 mod qsymbol;
 #[allow(dead_code, unreachable_pub, reason = "other test programs use it too")]

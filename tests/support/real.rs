@@ -7,17 +7,30 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-/// The amd64 minidump that the LLVM project publishes, and what is known of it.
+/// A minidump that the LLVM project publishes, and what is known of it.
 pub struct Real {
     pub kernel: PathBuf,
     pub vmcore: PathBuf,
     pub expected: Value,
 }
 
+/// What was found of an image, looked for once.
+type Found = OnceLock<Result<Real, String>>;
+
 /// None, with a printed reason, where it is absent or cannot be unpacked.
 pub fn amd64() -> Option<&'static Real> {
-    static FOUND: OnceLock<Result<Real, String>> = OnceLock::new();
-    let found = FOUND.get_or_init(|| find(&folder().join("freebsd")));
+    static FOUND: Found = OnceLock::new();
+    once(&FOUND, "amd64")
+}
+
+/// The same for arm64.
+pub fn arm64() -> Option<&'static Real> {
+    static FOUND: Found = OnceLock::new();
+    once(&FOUND, "arm64")
+}
+
+fn once(found: &'static Found, machine: &str) -> Option<&'static Real> {
+    let found = found.get_or_init(|| find(&folder().join("freebsd"), machine));
     found.as_ref().inspect_err(|why| eprintln!("skipped: {why}")).ok()
 }
 
@@ -26,14 +39,14 @@ fn folder() -> PathBuf {
     std::env::var_os("KGDBSERVER_IMAGES").map_or_else(beside, PathBuf::from)
 }
 
-fn find(folder: &Path) -> Result<Real, String> {
+fn find(folder: &Path, machine: &str) -> Result<Real, String> {
     let text = std::fs::read_to_string(folder.join("expected.json"));
     let text = text.map_err(|error| format!("no real images in {}: {error}", folder.display()))?;
     let mut expected: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
     Ok(Real {
-        kernel: unpacked("xz", &folder.join("kernel-amd64.xz"))?,
-        vmcore: unpacked("bzip2", &folder.join("vmcore-amd64-minidump.bz2"))?,
-        expected: expected["amd64-minidump"].take(),
+        kernel: unpacked("xz", &folder.join(format!("kernel-{machine}.xz")))?,
+        vmcore: unpacked("bzip2", &folder.join(format!("vmcore-{machine}-minidump.bz2")))?,
+        expected: expected[format!("{machine}-minidump")].take(),
     })
 }
 

@@ -50,7 +50,7 @@ pub struct Machine {
     pub fp: &'static str,
     pub frame: Frame,
     /// Where a pcb of that release holds registers, and its size.
-    pub pcb: fn(osreldate: u32) -> (Vec<(&'static str, u64)>, u32),
+    pub pcb: fn(osreldate: u32) -> (Places, u32),
     /// Instructions begin at multiples of this.
     pub instruction: u64,
     /// A function's first instructions (where a debugger looks at them), an instruction that does nothing, and the last.
@@ -64,6 +64,9 @@ pub struct Code {
     pub nop: &'static [u8],
     pub ret: &'static [u8],
 }
+
+/// Registers by gdb's names, and their offsets.
+pub type Places = Vec<(&'static str, u64)>;
 
 impl PartialEq for Machine {
     fn eq(&self, other: &Self) -> bool {
@@ -89,11 +92,22 @@ pub enum Tables {
     Flat(u64, fn(u64, Rights) -> u64),
     /// amd64's page-directory entries, with the page tables among the dumped pages.
     Directory,
-    /// A whole top table. Shifts of all levels, highest first; entries of the top; the order of entries; and an entry:
-    /// of a page, or of a table.
-    Tree(&'static [u32], u64, Endian, fn(u64, Option<Rights>) -> u64),
+    /// A whole top table, and the tables below it among the dumped pages.
+    Tree(Tree),
     /// PowerPC's hashed page table.
     Hash(Endian),
+}
+
+/// A tree of tables.
+#[derive(Clone, Copy, Debug)]
+pub struct Tree {
+    /// log2 of what an entry of each level maps, highest level first.
+    pub shifts: &'static [u32],
+    /// Entries of the top table.
+    pub top: u64,
+    pub endian: Endian,
+    /// The entry for a page, or for a table.
+    pub entry: fn(pa: u64, rights: Option<Rights>) -> u64,
 }
 
 /// How frames are linked: where a frame keeps its caller's frame and its return address, in bytes from the register.
@@ -379,7 +393,9 @@ pub const PPC64LE: Machine = Machine {
 pub const PPC64_RADIX: Machine = Machine {
     name: "powerpc64 with a tree",
     mode: 2,
-    tables: |_| Tables::Tree(&[39, 30, 21, 12], 8192, Endian::Big, ppc64_entry),
+    tables: |_| {
+        Tables::Tree(Tree { shifts: &[39, 30, 21, 12], top: 8192, endian: Endian::Big, entry: ppc64_entry })
+    },
     kernbase: |_| 0xc008_0000_0000_0000,
     kernend: 0xc008_0000_2000_0000,
     ..PPC64
@@ -396,7 +412,10 @@ pub const DRAGONFLY: Machine = Machine {
     header: Header::DragonFly,
     newest: 2,
     ranges_since: u32::MAX,
-    tables: |_| Tables::Tree(&[30, 21, 12], 512 * 512, Endian::Little, dragonfly_entry),
+    tables: |_| {
+        let (top, endian) = (512 * 512, Endian::Little);
+        Tables::Tree(Tree { shifts: &[30, 21, 12], top, endian, entry: dragonfly_entry })
+    },
     kernbase: |_| 0xffff_f800_4000_0000,
     dmap: 0xffff_b800_0000_0000..0xffff_f800_0000_0000,
     ..AMD64
@@ -442,7 +461,7 @@ impl Machine {
 }
 
 /// Registers one behind the other.
-fn words(names: &[&'static str], at: u64, width: u64) -> Vec<(&'static str, u64)> {
+fn words(names: &[&'static str], at: u64, width: u64) -> Places {
     names.iter().zip((at..).step_by(width as usize)).map(|(name, offset)| (*name, offset)).collect()
 }
 

@@ -6,7 +6,7 @@
 //! these lead to are dumped pages like any other.
 
 use super::bytes::{Endian, put, round_up};
-use super::machine::{self, Header, Machine, Tables};
+use super::machine::{self, Header, Machine, Tables, Tree};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -151,10 +151,10 @@ impl Minidump {
                     self.enter((va + offset) / self.machine.page, entry(pa + offset, rights));
                 }
             }
-            Tables::Tree(shifts, top, endian, entry) => {
-                let leaf = entry(pa, Some(rights))
-                    | if self.machine.header == Header::DragonFly && size != PAGE { SUPER } else { 0 };
-                self.enter_in_tree(va, (shifts, top, endian, entry), size, leaf);
+            Tables::Tree(tree) => {
+                let large = self.machine.header == Header::DragonFly && size != PAGE;
+                let leaf = (tree.entry)(pa, Some(rights)) | if large { SUPER } else { 0 };
+                self.enter_in_tree(tree, va, size, leaf);
             }
             Tables::Hash(_) => {
                 (0..size).step_by(PAGE as usize).for_each(|at| self.hash(va + at, pa + at, rights))
@@ -184,46 +184,34 @@ impl Minidump {
     }
 
     /// Enters a page of `size` bytes in a tree; tables are made where they are missing.
-    fn enter_in_tree(
-        &mut self,
-        va: u64,
-        (shifts, top, endian, entry): (&[u32], u64, Endian, fn(u64, Option<Rights>) -> u64),
-        size: u64,
-        leaf: u64,
-    ) {
+    fn enter_in_tree(&mut self, tree: Tree, va: u64, size: u64, leaf: u64) {
         let index = |shift: u32, entries: u64| va >> shift & (entries - 1);
-        if 1 << shifts[0] == size {
-            return self.enter(index(shifts[0], top), leaf);
-        }
-        let first = index(shifts[0], top);
-        let mut table = match self.entries.get(&first) {
-            Some(known) => known & 0x000f_ffff_ffff_f000,
-            None => {
-                let table = self.take_frame();
-                self.write_physical(table, &[0; 8]);
-                self.enter(first, entry(table, None));
-                table
-            }
-        };
-        for shift in &shifts[1..] {
+        let first = index(tree.shifts[0], tree.top);
+        let known = self.entries.get(&first).copied().unwrap_or(0);
+        let mut table = self.table(tree, known, |dump, entry| dump.enter(first, entry));
+        for shift in &tree.shifts[1..] {
             let at = table + index(*shift, 512) * 8;
             if 1 << shift == size {
-                return self.write_physical(at, &endian.u64(leaf));
+                return self.write_physical(at, &tree.endian.u64(leaf));
             }
-            let page = &self.pages[&(table & !(PAGE - 1))];
-            let bytes: [u8; 8] = page[(at % PAGE) as usize..][..8].try_into().expect("eight bytes");
-            let known =
-                if endian == Endian::Big { u64::from_be_bytes(bytes) } else { u64::from_le_bytes(bytes) };
-            table = if known == 0 {
-                let below = self.take_frame();
-                self.write_physical(below, &[0; 8]);
-                self.write_physical(at, &endian.u64(entry(below, None)));
-                below
-            } else {
-                known & 0x000f_ffff_ffff_f000
-            };
+            let bytes = self.pages[&(table & !(PAGE - 1))][(at % PAGE) as usize..][..8].try_into();
+            let bytes: [u8; 8] = bytes.expect("eight bytes");
+            let big = tree.endian == Endian::Big;
+            let known = if big { u64::from_be_bytes(bytes) } else { u64::from_le_bytes(bytes) };
+            table = self.table(tree, known, |dump, entry| dump.write_physical(at, &tree.endian.u64(entry)));
         }
         panic!("no level has pages of {size:#x} bytes");
+    }
+
+    /// The table that an entry leads to; an empty one is filled in.
+    fn table(&mut self, tree: Tree, entry: u64, fill: impl FnOnce(&mut Self, u64)) -> u64 {
+        if entry != 0 {
+            return entry & 0x000f_ffff_ffff_f000;
+        }
+        let table = self.take_frame();
+        self.write_physical(table, &[0; 8]);
+        fill(self, (tree.entry)(table, None));
+        table
     }
 
     /// Enters a 4 KiB page in the hashed table, in the second group if the first is full.
@@ -421,7 +409,7 @@ impl Minidump {
         match self.tables() {
             Tables::Flat(bytes, _) => self.entries_from(self.kernbase / self.machine.page, bytes as usize),
             Tables::Directory => self.entries_from(self.kernbase >> 21, 8),
-            Tables::Tree(_, top, endian, _) => {
+            Tables::Tree(Tree { top, endian, .. }) => {
                 let mut bytes = vec![0; top as usize * 8];
                 self.entries
                     .iter()

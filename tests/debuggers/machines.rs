@@ -1,0 +1,155 @@
+//! gdb and lldb on dumps of every architecture, and on the published arm64 image.
+
+use crate::driver::{Server, Transcript, gdb_multiarch, lldb};
+use crate::scene::connect;
+use crate::synth::machine::{self, Machine};
+use crate::synth::{Built, System};
+use serde_json::Value;
+use std::path::Path;
+
+/// One of each register table and byte order.
+const MACHINES: &[&Machine] = &[
+    &machine::ARM64,
+    &machine::I386,
+    &machine::RISCV64,
+    &machine::ARM,
+    &machine::PPC64,
+    &machine::PPC64LE_RADIX,
+];
+
+/// The innermost frames of the thread that crashed, and all of an idle thread.
+const CRASHED: &[&str] = &["kdb_enter", "vpanic", "panic", "kdb_sysctl_panic", "sysctl_root_handler_locked"];
+const IDLE: &[&str] =
+    &["acpi_cpu_idle", "cpu_idle_acpi", "cpu_idle", "sched_idletd", "fork_exit", "fork_trampoline"];
+
+fn serve(folder: &Path, built: &Built) -> Server {
+    let (kernel, vmcore) = built.save(folder);
+    Server::start(&[&kernel, &vmcore])
+}
+
+/// Fails unless the functions of a backtrace begin so.
+#[track_caller]
+fn frames(session: &Transcript, time: usize, functions: &[&str], shown: fn(&str) -> String) {
+    let is_frame = |line: &&str| line.starts_with('#') || line.contains("frame #");
+    let lines: Vec<&str> = session.nth("bt", time).lines().filter(is_frame).collect();
+    assert!(lines.len() >= functions.len(), "{session}");
+    for (line, function) in lines.iter().zip(functions) {
+        assert!(line.contains(&shown(function)), "{line:?} is not {function} in\n{session}");
+    }
+}
+
+#[test]
+fn gdb_shows_threads_registers_and_whole_stacks() {
+    for machine in MACHINES {
+        let built = System::on(machine).build();
+        let folder = tempfile::tempdir().expect("a folder");
+        let server = serve(folder.path(), &built);
+        let idle = built.facts.thread(100_003);
+        let special = [machine.pc, machine.sp, machine.fp];
+        let (name, value) = idle.registers.iter().find(|(name, _)| !special.contains(name)).expect("one");
+        let register = format!("printf \"%#lx\", (unsigned long)${name}");
+        let (connect, variable) = (connect(&server), "print *(int *)&dumptid");
+        // Neither a file nor the byte order is typed.
+        let session = gdb_multiarch(&[
+            &connect,
+            "info threads",
+            "bt",
+            variable,
+            "thread 5",
+            &register,
+            "bt",
+            "info registers",
+        ]);
+        session.has("info threads", "Thread 100670 \"sysctl\" (pid 800 [R] crashed)");
+        session.has("thread 5", "Thread 100003");
+        session.has(variable, "$1 = 100670");
+        session.is(&register, &format!("{value:#x}"));
+        session.has("info registers", "<unavailable>");
+        let shown = |function: &str| format!(" in {function} ()");
+        frames(&session, 0, CRASHED, shown);
+        frames(&session, 1, IDLE, shown);
+        assert!(!session.nth("bt", 1).contains("stopped"), "{session}");
+    }
+}
+
+#[test]
+fn lldb_shows_threads_registers_and_frames() {
+    for machine in MACHINES {
+        let built = System::on(machine).build();
+        let folder = tempfile::tempdir().expect("a folder");
+        let server = serve(folder.path(), &built);
+        let target = format!("target create {}", folder.path().join("kernel").display());
+        let connect = format!("gdb-remote {}", server.port);
+        let session = lldb(&[&target, &connect, "thread list", "bt", "register read"]);
+        session.has("thread list", "thread #1: tid = 100670");
+        session.has("thread list", "name = 'sysctl', stop reason = panic: kdb_sysctl_panic");
+        session.has("thread list", "tid = 100003");
+        frames(&session, 0, CRASHED, |function| format!("kernel`{function} + "));
+        for (name, value) in &built.facts.thread(100_670).registers {
+            let width = machine.word as usize * 2;
+            session.has("register read", &format!(" {name} = 0x{value:0width$x}"));
+        }
+        session.has("register read", "registers were unavailable");
+    }
+}
+
+/// `TID.REGISTER=VALUE` for all that is expected of the real image.
+fn expected(image: &crate::real::Real) -> Vec<String> {
+    let mut lines = Vec::new();
+    for thread in image.expected["threads"].as_array().expect("threads") {
+        for (name, value) in thread["regs"].as_object().expect("registers") {
+            let digits = value.as_str().expect("digits").trim_start_matches("0x").trim_start_matches('0');
+            lines.push(format!(
+                "{}.{name}=0x{}",
+                thread["tid"],
+                if digits.is_empty() { "0" } else { digits }
+            ));
+        }
+    }
+    lines
+}
+
+#[test]
+fn gdb_shows_the_real_arm64_registers() {
+    let Some(image) = crate::real::arm64() else { return };
+    let server = Server::start(&[&image.kernel, &image.vmcore]);
+    let mut commands = vec![connect(&server)];
+    let threads = image.expected["threads"].as_array().expect("threads");
+    for (number, thread) in (1..).zip(threads) {
+        commands.push(format!("thread {number}"));
+        for name in thread["regs"].as_object().map(|regs| regs.keys()).expect("registers") {
+            let register = if name == "fp" { "x29" } else { name };
+            let tid: &Value = &thread["tid"];
+            commands.push(format!("printf \"%d.{name}=0x%lx\", {tid}, (unsigned long)${register}"));
+        }
+    }
+    let session = gdb_multiarch(&commands.iter().map(String::as_str).collect::<Vec<_>>()).to_string();
+    for line in expected(image) {
+        assert!(session.lines().any(|had| had == line), "{line} is not in\n{session}");
+    }
+}
+
+/// Prints every register of every thread that has a value.
+const SCRIPT: &str = "
+import lldb
+for thread in lldb.debugger.GetSelectedTarget().GetProcess():
+    for group in thread.GetFrameAtIndex(0).GetRegisters():
+        for register in group:
+            name = {'x29': 'fp'}.get(register.GetName(), register.GetName())
+            if not register.GetError().Fail():
+                print('%d.%s=%#x' % (thread.GetThreadID(), name, register.GetValueAsUnsigned()))
+";
+
+#[test]
+fn lldb_shows_the_real_arm64_registers() {
+    let Some(image) = crate::real::arm64() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = folder.path().join("show.py");
+    std::fs::write(&script, SCRIPT).expect("write the script");
+    let server = Server::start(&[&image.kernel, &image.vmcore]);
+    let import = format!("command script import {}", script.display());
+    let session = lldb(&[&format!("gdb-remote {}", server.port), &import]);
+    for line in expected(image) {
+        assert!(session.of(&import).lines().any(|had| had == line), "{line} is not in\n{session}");
+    }
+}
