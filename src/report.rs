@@ -1,5 +1,6 @@
 //! Tables that people read; the command line and the `monitor` commands print the same ones.
 
+use crate::image::Image;
 use crate::kernel::{Process, Thread};
 use crate::kvm::Kvm;
 use crate::verify::Verdict;
@@ -67,12 +68,7 @@ pub fn info(kvm: &Kvm) -> Vec<(&'static str, String)> {
     let image = kvm.image();
     let census = kvm.census();
     let mut facts = vec![
-        (
-            "format",
-            image
-                .version
-                .map_or(image.format.into(), |version| format!("{} version {version}", image.format)),
-        ),
+        ("format", format(image)),
         ("machine", machine(kvm)),
         ("size", format!("{} bytes", image.size)),
         ("pages", format!("{} of {} bytes", census.dumped, 1u64 << image.page_shift)),
@@ -124,6 +120,12 @@ fn utc(seconds: u64) -> String {
     let (day, month) = (day - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
     let year = era * 400 + year + u64::from(month <= 2);
     format!("{year}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC", time / 3600, time / 60 % 60, time % 60)
+}
+
+fn format(image: &Image) -> String {
+    let version = image.version.map(|version| format!(" version {version}")).unwrap_or_default();
+    let shared = image.shared_with.map(|system| format!(" ({system}'s look the same)")).unwrap_or_default();
+    format!("{}{version}{shared}", image.format)
 }
 
 fn machine(kvm: &Kvm) -> String {

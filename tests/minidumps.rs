@@ -11,7 +11,9 @@ mod synth;
 use kgdbserver::kvm::Options;
 use kgdbserver::{Kvm, Result};
 use kgdbserver_arch::{Fault, Va};
+use serde_json::Value;
 use std::collections::BTreeMap;
+use std::process::Command;
 use synth::machine::{self, ALL, Machine};
 use synth::minidump::{Minidump, PAGE, Rights, SUPERPAGE};
 use synth::{Built, Endian, System, put};
@@ -222,6 +224,28 @@ fn threads_and_registers_are_found_on_every_machine() {
 }
 
 #[test]
+fn ps_lists_the_threads_of_every_machine() {
+    for machine in ALL.iter().filter(|machine| **machine != &machine::DRAGONFLY) {
+        let built = System::on(machine).build();
+        let folder = tempfile::tempdir().expect("a folder");
+        let (kernel, vmcore) = built.save(folder.path());
+        let mut ps = Command::new(env!("CARGO_BIN_EXE_kgdbserver"));
+        let output = ps.args(["ps", "--threads", "--json"]).args([kernel, vmcore]).output().expect("runs");
+        let list: Value = serde_json::from_slice(&output.stdout).expect(machine.name);
+        let threads = list["threads"].as_array().expect("threads");
+        assert_eq!(threads.len(), built.facts.threads.len(), "{}", machine.name);
+        for thread in threads {
+            let expected = built.facts.thread(thread["tid"].as_u64().expect("a tid") as u32);
+            assert_eq!(thread["cpu"].as_u64(), expected.on_cpu.map(u64::from), "{}", machine.name);
+            for name in [machine.pc, machine.sp, machine.fp] {
+                let value = format!("{:#x}", expected.register(name).expect("saved"));
+                assert_eq!(thread["registers"][name], value.as_str(), "{} {name}", machine.name);
+            }
+        }
+    }
+}
+
+#[test]
 fn saved_registers_are_where_each_release_has_them() {
     let releases = [
         (&machine::ARM64, &[1_200_000, 1_400_083, 1_400_084, 1_400_088, 1_400_089][..]),
@@ -384,10 +408,12 @@ fn a_moved_kernel_is_read_at_both_addresses() {
 
 #[test]
 fn the_first_header_may_be_either_systems() {
-    let name = |version| {
-        open(&Labelled::new(&machine::AMD64, version).dump.build().0, None).expect("opens").image().format
+    let format = |version| {
+        let kvm = open(&Labelled::new(&machine::AMD64, version).dump.build().0, None).expect("opens");
+        kgdbserver::report::info(&kvm)[0].1.clone()
     };
-    assert_eq!([name(1), name(2)], ["FreeBSD or DragonFly minidump", "FreeBSD minidump"]);
+    assert_eq!(format(1), "FreeBSD minidump version 1 (DragonFly's look the same)");
+    assert_eq!(format(2), "FreeBSD minidump version 2");
     let dragonfly = open(&Labelled::new(&machine::DRAGONFLY, 2).dump.build().0, None).expect("opens");
     assert_eq!(dragonfly.image().format, "DragonFly minidump");
 }

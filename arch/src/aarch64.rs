@@ -106,7 +106,8 @@ fn decode<const PAGE_SHIFT: u8>(raw: u64, level: usize) -> Entry {
 
 static FREEBSD: Bsd = Bsd {
     minidumps: &[Minidump {
-        name: |_| "FreeBSD minidump",
+        name: "FreeBSD minidump",
+        shared: None,
         magic: "minidump FreeBSD/arm64",
         magic_bytes: 24,
         versions: 1..=3,

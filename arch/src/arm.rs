@@ -121,7 +121,8 @@ fn decode_lpae(raw: u64, level: usize) -> Entry {
 
 static FREEBSD: Bsd = Bsd {
     minidumps: &[Minidump {
-        name: |_| "FreeBSD minidump",
+        name: "FreeBSD minidump",
+        shared: None,
         magic: "minidump FreeBSD/arm",
         magic_bytes: 24,
         versions: 1..=2,

@@ -50,8 +50,10 @@ pub(crate) const fn u64_at(offset: u16) -> Field {
 /// The layout of a minidump's header page, and what it keeps of the kernel's page tables.
 #[derive(Debug)]
 pub struct Minidump {
-    /// What the format is called, by the header's version.
-    pub name: fn(version: u32) -> &'static str,
+    /// What the format is called.
+    pub name: &'static str,
+    /// A version that another system wrote just alike, and that system's name.
+    pub shared: Option<(u32, &'static str)>,
     /// The file's first bytes, up to a NUL.
     pub magic: &'static str,
     /// Bytes that the magic occupies, NULs included.

@@ -112,7 +112,8 @@ static FREEBSD: Bsd = Bsd {
     // No direct map: the kernel reaches only what it maps. Since 12 it has an address space of its own, so its addresses
     // are low (kernbase 0x800000).
     minidumps: &[Minidump {
-        name: |_| "FreeBSD minidump",
+        name: "FreeBSD minidump",
+        shared: None,
         magic: "minidump FreeBSD/i386",
         magic_bytes: 24,
         versions: 1..=2,

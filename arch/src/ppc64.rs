@@ -98,7 +98,8 @@ fn decode(raw: u64, level: usize) -> Entry {
 
 static FREEBSD: Bsd = Bsd {
     minidumps: &[Minidump {
-        name: |_| "FreeBSD minidump",
+        name: "FreeBSD minidump",
+        shared: None,
         magic: "minidump FreeBSD/powerpc64",
         magic_bytes: 32,
         versions: 1..=2,

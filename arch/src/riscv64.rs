@@ -105,7 +105,8 @@ fn decode(raw: u64, level: usize) -> Entry {
 
 static FREEBSD: Bsd = Bsd {
     minidumps: &[Minidump {
-        name: |_| "FreeBSD minidump",
+        name: "FreeBSD minidump",
+        shared: None,
         magic: "minidump FreeBSD/riscv",
         magic_bytes: 24,
         versions: 1..=2,

@@ -116,11 +116,9 @@ fn decode(raw: u64, level: usize) -> Entry {
 
 static FREEBSD: Bsd = Bsd {
     minidumps: &[Minidump {
-        name: |version| match version {
-            // DragonFly wrote the same header under the same name until it had one of its own.
-            1 => "FreeBSD or DragonFly minidump",
-            _ => "FreeBSD minidump",
-        },
+        name: "FreeBSD minidump",
+        // Until DragonFly had a header of its own.
+        shared: Some((1, "DragonFly")),
         magic: "minidump FreeBSD/amd64",
         magic_bytes: 24,
         versions: 1..=3,
@@ -164,7 +162,8 @@ const FLAT_TOP: Radix = Radix { index_bits: &[9, 9, 18], ..FOUR_LEVEL };
 
 static DRAGONFLY: Bsd = Bsd {
     minidumps: &[Minidump {
-        name: |_| "DragonFly minidump",
+        name: "DragonFly minidump",
+        shared: None,
         magic: "minidump DFlyBSD/x86-64",
         magic_bytes: 24,
         versions: 2..=2,

@@ -23,7 +23,7 @@ pub use store::Store;
 pub use wrapped::Settings;
 
 use crate::{Error, Result};
-use kgdbserver_arch::{Arch, Fault, Machine, Pa, Region, Va};
+use kgdbserver_arch::{Arch, ByteOrder, Fault, Machine, Minidump, Pa, Region, Va};
 use std::path::Path;
 use std::sync::Arc;
 use std::{fmt, io};
@@ -102,6 +102,8 @@ pub struct Census {
 pub struct Image {
     /// The format's name.
     pub format: &'static str,
+    /// Another system whose images of this version look just the same.
+    pub shared_with: Option<&'static str>,
     /// The format's version, where it has one.
     pub version: Option<u32>,
     /// The machine that was imaged; none where only a kernel file can tell.
@@ -198,12 +200,15 @@ fn unknown(path: &Path, layers: &Layers<'_>) -> Error {
     }
 }
 
-/// The machine that FreeBSD calls so: its name for the processor, or the one in a minidump's magic, often both.
+/// The machine that FreeBSD calls so: its name for the processor, or the one in a minidump's magic, often both. armv6 and
+/// armv7 are arm; what ends in `le` has a sister of the other byte order.
 fn machine_named(architecture: &str) -> Option<Machine> {
-    let is = |arch: &&&Arch| {
-        let magic = arch.freebsd.and_then(|freebsd| freebsd.minidump.magic.rsplit('/').next());
-        arch.name == architecture || magic == Some(architecture)
-    };
-    let arch = kgdbserver_arch::ALL.iter().find(is)?;
-    Some(Machine { arch, big_endian: false, ptr_bytes: 8 })
+    let base = architecture.strip_suffix("le").unwrap_or(architecture);
+    let base = if base.starts_with("armv") { "arm" } else { base };
+    let rows = kgdbserver_arch::ALL.iter().filter_map(|arch| Some((*arch, arch.freebsd?.minidumps.first()?)));
+    let is =
+        |(arch, row): &(&Arch, &Minidump)| arch.name == base || row.magic.rsplit('/').next() == Some(base);
+    let (arch, row) = rows.into_iter().find(is)?;
+    let big_endian = row.order == ByteOrder::OfVersion && base == architecture;
+    Some(Machine { arch, big_endian, ptr_bytes: row.ptr_bytes })
 }

@@ -48,6 +48,7 @@ fn open(source: Arc<dyn Source>) -> Result<Image> {
     let everything = Region { first: Va(0), last: Va(u64::MAX), via: Via::Linear(Pa(0)) };
     Ok(Image {
         format: NAME,
+        shared_with: None,
         version: None,
         machine: None,
         page_shift: 12,
@@ -55,6 +56,7 @@ fn open(source: Arc<dyn Source>) -> Result<Image> {
         memory: Arc::new(NoMemory),
         regions: vec![everything],
         direct_map: None,
+        kerndisp: 0,
         facts,
         warnings,
     })

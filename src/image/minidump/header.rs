@@ -115,7 +115,12 @@ impl Header {
 
     /// What the format is called.
     pub(super) fn format(&self) -> &'static str {
-        (self.row.name)(self.version)
+        self.row.name
+    }
+
+    /// Another system whose dumps of this version look the same.
+    pub(super) fn shared_with(&self) -> Option<&'static str> {
+        self.row.shared.filter(|(version, _)| *version == self.version).map(|(_, system)| system)
     }
 
     pub(super) fn page_shift(&self) -> u8 {

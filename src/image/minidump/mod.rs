@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 pub(super) const FORMAT: Format = Format { name: NAME, probe: |source| row(source).is_some(), open };
 
-const NAME: &str = "BSD minidump";
+const NAME: &str = "FreeBSD minidump";
 
 /// A bitmap of at most this size (8 GiB of 4 KiB pages) is counted when the file is opened, to compare it with the
 /// file's size; opening a larger dump must not take longer.
@@ -63,6 +63,7 @@ fn open(source: Arc<dyn Source>) -> Result<Image> {
     }
     Ok(Image {
         format: header.format(),
+        shared_with: header.shared_with(),
         version: Some(header.version),
         machine: Some(machine),
         page_shift: header.page_shift(),
