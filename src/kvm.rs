@@ -4,7 +4,7 @@
 //! nothing ([`Kvm::set_strict`] gives libkvm's way), and one process that cannot be read loses that process, not the
 //! list. All state is the handle's.
 
-use crate::image::{self, Census, Image, Store};
+use crate::image::{self, Census, Image, RawMemory, Source, Store, raw};
 use crate::kernel::kinfo::{KinfoProc, Op};
 use crate::kernel::{self, Kernel, Listing, Process, Thread};
 use crate::pages::{self, Page};
@@ -12,7 +12,7 @@ use crate::space::Space;
 use crate::symbols::{KernelFile, Resolver, Symbol, Symbols};
 use crate::verify::{self, Verdict};
 use crate::{Error, Result};
-use kgdbserver_arch::{Machine, Registers, Va};
+use kgdbserver_arch::{By, Located, Machine, Registers, Va};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -28,6 +28,9 @@ pub struct Options {
     pub force: bool,
     /// How a wrapped image is opened; its own `force` is replaced by the one above.
     pub image: image::Settings,
+    /// The file is raw memory of this layout, whatever it looks like. Without it a file that no format recognises is
+    /// raw memory if the kernel file's kernel is found in it, with offsets as physical addresses.
+    pub raw_memory: Option<RawMemory>,
 }
 
 /// A kernel image, opened.
@@ -35,6 +38,7 @@ pub struct Kvm {
     image: Arc<Image>,
     space: Arc<Space>,
     symbols: Symbols,
+    located: Option<Result<Located>>,
     verdict: Verdict,
     kernel: OnceLock<Result<Box<dyn Kernel>>>,
     strict: AtomicBool,
@@ -129,45 +133,59 @@ impl Kvm {
     /// Those of [`Self::openfiles`].
     pub fn open_with(corefile: &Path, options: Options) -> Result<Self> {
         let settings = image::Settings { force: options.force, ..options.image };
-        let image = image::open(Arc::new(Store::open(corefile)?), &settings)?;
+        let source: Arc<dyn Source> = Arc::new(Store::open(corefile)?);
         let file = options
             .kernel
             .as_deref()
             .map(|path| KernelFile::open(Arc::new(Store::open(path)?)))
             .transpose()?;
-        Self::assemble(image, file.map(Arc::new), options.resolver, options.force)
+        let symbols = Symbols::new(file.map(Arc::new), options.resolver);
+        let image = match &options.raw_memory {
+            Some(layout) => raw::open(source, layout),
+            None => {
+                image::open(source.clone(), &settings).or_else(|error| recognise_raw(error, source, &symbols))
+            }
+        };
+        Self::assemble(image?, symbols, options.force)
     }
 
-    fn assemble(
-        image: Image,
-        file: Option<Arc<KernelFile>>,
-        resolver: Option<Resolver>,
-        force: bool,
-    ) -> Result<Self> {
-        let machine = image.machine.or_else(|| file.as_ref()?.machine());
+    fn assemble(mut image: Image, symbols: Symbols, force: bool) -> Result<Self> {
+        let machine = image.machine.or_else(|| symbols.file()?.machine());
         let machine = machine.ok_or_else(|| {
             Error::Unsupported("the image does not tell its machine; give the kernel file as well".into())
         })?;
-        let space = Space::new(machine, image.regions.clone(), image.memory.clone());
-        let verdict = match &file {
+        let located = locate(&image, machine, &symbols);
+        image.warnings.extend(located.as_ref().and_then(doubt));
+        let space = space(&image, machine, located.as_ref());
+        let verdict = match symbols.file() {
             None => Verdict::Unverified,
             Some(file) => match verify::compare(file, &space, image.facts.version.as_deref()) {
                 Err(error @ Error::Mismatch { .. }) if force => Verdict::Forced(error.to_string()),
                 other => other?,
             },
         };
-        Ok(Self::new(Arc::new(image), Arc::new(space), Symbols::new(file, resolver), verdict))
+        Ok(Self::new(Arc::new(image), space, symbols, located, verdict))
     }
 
-    fn new(image: Arc<Image>, space: Arc<Space>, symbols: Symbols, verdict: Verdict) -> Self {
-        let (strict, last_error) = (AtomicBool::new(false), Mutex::default());
-        Self { image, space, symbols, verdict, kernel: OnceLock::new(), strict, last_error }
+    fn new(
+        image: Arc<Image>,
+        space: Space,
+        symbols: Symbols,
+        located: Option<Result<Located>>,
+        verdict: Verdict,
+    ) -> Self {
+        let (space, kernel, strict, last_error) =
+            (Arc::new(space), OnceLock::new(), AtomicBool::new(false), Mutex::default());
+        Self { image, space, symbols, located, verdict, kernel, strict, last_error }
     }
 
     /// The same image, with other names: those that `resolver` finds come first.
     pub fn with_resolver(&self, resolver: Resolver) -> Self {
         let symbols = Symbols::new(self.symbols.file().cloned(), Some(resolver));
-        Self::new(self.image.clone(), self.space.clone(), symbols, self.verdict.clone())
+        let machine = self.space.machine;
+        let located = locate(&self.image, machine, &symbols);
+        let space = space(&self.image, machine, located.as_ref());
+        Self::new(self.image.clone(), space, symbols, located, self.verdict.clone())
     }
 
     /// kvm_close(3). Dropping the handle does the same.
@@ -304,6 +322,14 @@ impl Kvm {
         &self.verdict
     }
 
+    /// Where the kernel was found, in an image that does not store its page tables apart; none in one that does.
+    ///
+    /// # Errors
+    /// Why it was not found. Then only physical memory can be read.
+    pub fn located(&self) -> Option<Result<&Located, &Error>> {
+        self.located.as_ref().map(Result::as_ref)
+    }
+
     /// The nearest symbol at or below an address, and the distance to it in bytes.
     pub fn symbol_at(&self, va: Va) -> Option<(Symbol, u64)> {
         self.symbols.by_address(Va(va.0.wrapping_sub(self.image.kerndisp)))
@@ -354,5 +380,48 @@ impl Kvm {
     #[cold]
     fn note(&self, error: &Error) {
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = error.to_string();
+    }
+}
+
+/// What no format recognised is raw memory if a kernel is found in it.
+fn recognise_raw(error: Error, source: Arc<dyn Source>, symbols: &Symbols) -> Result<Image> {
+    let Error::UnknownFormat { path, tried } = error else { return Err(error) };
+    let Some(machine) = symbols.file().and_then(|file| file.machine()) else {
+        return Err(Error::UnknownFormat { path, tried });
+    };
+    let image = raw::open(source, &RawMemory::default())?;
+    match kernel::locate(&image, machine, symbols) {
+        Ok(_) => Ok(image),
+        Err(why) => Err(Error::UnknownFormat { path, tried: format!("{tried}; {}: {why}", raw::NAME) }),
+    }
+}
+
+/// Finds the kernel in an image that tells nothing of virtual addresses.
+fn locate(image: &Image, machine: Machine, symbols: &Symbols) -> Option<Result<Located>> {
+    let unknown = image.plain.is_some() && image.regions.is_empty();
+    unknown.then(|| kernel::locate(image, machine, symbols))
+}
+
+fn space(image: &Image, machine: Machine, located: Option<&Result<Located>>) -> Space {
+    let regions = match located {
+        Some(Ok(located)) => &located.regions,
+        _ => &image.regions,
+    };
+    Space::new(machine, regions.clone(), image.memory.clone())
+}
+
+/// What is to be said about a kernel that was not where it was told to be.
+fn doubt(located: &Result<Located>) -> Option<String> {
+    match located {
+        Err(why) => Some(format!("only physical memory can be read: {why}")),
+        Ok(Located { at, by: By::Search(others), .. }) => {
+            let mut text = format!("the kernel was found at physical {at} by its page tables");
+            if let Some(other) = others.first() {
+                text +=
+                    &format!("; there is another one at {other}, so this may be what an earlier boot left");
+            }
+            Some(text)
+        }
+        Ok(_) => None,
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::image::{Addr, Image};
 use crate::space::{Place, Space};
-use kgdbserver_arch::{Pa, Region, Rights, Va, Via};
-use std::collections::HashSet;
+use kgdbserver_arch::{Fault, Pa, Region, Rights, Va, Via};
+use std::ops::Range;
 
 /// One page, `struct kvm_page`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,8 @@ pub struct Page {
 
 /// Calls `each` with every page that the kernel's page tables map, once per mapping and in ascending order, then with
 /// every dumped page that they do not map. Large pages are reported in pages of the smallest size, since an image may
-/// hold some of one. Returns whether it went to its end.
+/// hold some of one. Returns whether it went to its end; an image that stores memory by virtual address has no physical
+/// pages to tell of, and is not walked.
 pub(crate) fn walk(image: &Image, space: &Space, mut each: impl FnMut(&Page) -> bool) -> bool {
     let len = 1 << image.page_shift;
     let page = |paddr: Pa, mapped: Option<(Va, Option<Rights>)>| Page {
@@ -35,15 +36,58 @@ pub(crate) fn walk(image: &Image, space: &Space, mut each: impl FnMut(&Page) -> 
         offset: image.memory.locate(paddr).ok(),
         len,
     };
-    let mut seen = HashSet::new();
+    if space.regions().iter().any(|region| matches!(region.via, Via::Stored)) {
+        return false;
+    }
+    let mut seen = Runs::default();
     let tables = space.regions().iter().filter(|region| !matches!(region.via, Via::Linear(_)));
     for (va, paddr, rights) in tables.flat_map(|region| mapped_pages(region, space, len)) {
-        seen.insert(paddr);
+        // Page tables can name far more pages than the image has; only its own can come again below.
+        if !matches!(image.memory.locate(paddr), Err(Fault::NotInImage(_))) {
+            seen.add(paddr.0 >> image.page_shift);
+        }
         if !each(&page(paddr, Some((va, rights)))) {
             return false;
         }
     }
-    image.memory.pages().filter(|pa| !seen.contains(pa)).all(|pa| each(&page(pa, None)))
+    seen.sort();
+    let unmapped = |pa: &Pa| !seen.contains(pa.0 >> image.page_shift);
+    image.memory.pages().filter(unmapped).all(|pa| each(&page(pa, None)))
+}
+
+/// Numbers of pages, mostly neighbours: a direct map has millions of them in a few runs.
+#[derive(Default)]
+struct Runs(Vec<Range<u64>>);
+
+impl Runs {
+    fn add(&mut self, page: u64) {
+        // Page tables that lead in circles map the same pages over and over.
+        if self.0.len() == self.0.capacity() {
+            self.sort();
+            self.0.reserve(self.0.len().max(1024));
+        }
+        match self.0.last_mut() {
+            Some(last) if last.end == page => last.end += 1,
+            _ => self.0.push(page..page + 1),
+        }
+    }
+
+    fn sort(&mut self) {
+        self.0.sort_unstable_by_key(|run| run.start);
+        self.0.dedup_by(|next, last| {
+            let touches = next.start <= last.end;
+            if touches {
+                last.end = last.end.max(next.end);
+            }
+            touches
+        });
+    }
+
+    /// Once sorted, whether a page was added.
+    fn contains(&self, page: u64) -> bool {
+        let after = self.0.partition_point(|run| run.start <= page);
+        after.checked_sub(1).and_then(|at| self.0.get(at)).is_some_and(|run| page < run.end)
+    }
 }
 
 fn in_direct_map(region: &Region, pa: Pa) -> Option<Va> {

@@ -4,6 +4,8 @@ use crate::image::Image;
 use crate::kernel::{Process, Thread};
 use crate::kvm::Kvm;
 use crate::verify::Verdict;
+use crate::{Error, Result};
+use kgdbserver_arch::{By, Located};
 use std::fmt::Write;
 
 /// Columns padded to their widest cell, the last one not padded. Columns whose header ends in a space before the name
@@ -77,6 +79,8 @@ pub fn info(kvm: &Kvm) -> Vec<(&'static str, String)> {
         facts.push(("missing", format!("{} pages: the file is cut off", census.cut_off)));
     }
     facts.extend(told(kvm));
+    facts.extend(image.plain.as_ref().map(|plain| ("segments", plain.segments.to_string())));
+    facts.extend(kvm.located().map(|located| ("kernel at", place(located))));
     facts.push(("kernel file", kernel_file(kvm)));
     match kvm.kernel() {
         Err(error) => facts.push(("kernel", format!("not known: {error}"))),
@@ -126,6 +130,24 @@ fn format(image: &Image) -> String {
     let version = image.version.map(|version| format!(" version {version}")).unwrap_or_default();
     let shared = image.shared_with.map(|system| format!(" ({system}'s look the same)")).unwrap_or_default();
     format!("{}{version}{shared}", image.format)
+}
+
+/// Where the kernel was loaded, and who says so.
+fn place(located: Result<&Located, &Error>) -> String {
+    let Located { at, by, .. } = match located {
+        Ok(located) => located,
+        Err(_) => return "not found: only physical memory can be read".into(),
+    };
+    let how = match by {
+        By::Dump => "as the dump says".into(),
+        By::Fixed => "where this kernel is always loaded".into(),
+        By::Search(others) if others.is_empty() => "found by its page tables".into(),
+        By::Search(others) => {
+            let others: Vec<String> = others.iter().map(ToString::to_string).collect();
+            format!("found by its page tables, and others at {}", others.join(", "))
+        }
+    };
+    format!("physical {at}, {how}")
 }
 
 fn machine(kvm: &Kvm) -> String {

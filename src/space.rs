@@ -24,7 +24,8 @@ pub struct Place {
     pub rights: Option<Rights>,
 }
 
-struct Phys<'a>(&'a dyn Memory);
+/// An image's memory, for page-table walks.
+pub(crate) struct Phys<'a>(pub(crate) &'a dyn Memory);
 
 impl ReadPhys for Phys<'_> {
     fn read_phys(&self, pa: Pa, buf: &mut [u8]) -> Result<(), Fault> {

@@ -125,6 +125,7 @@ static FREEBSD: Bsd = Bsd {
         relocated: None,
         kept,
     }],
+    full: None,
     pcb: &[
         Pcb { since: 1_400_084, bytes: ANY_SIZE, switched: CALLEE_SAVED, savectx: &[] },
         // Where the image does not tell its release: the larger structure had 848 bytes, and 1376 with watchpoints.

@@ -1,9 +1,10 @@
 //! 32-bit ARM.
 
 use crate::bsd::{ANY_SIZE, u32_at};
+use crate::full::{Base, RootVariable, first_proved, tables};
 use crate::{
-    Arch, Bsd, ByteOrder, Entry, FramePointer, Kept, Minidump, Mode, ModeField, Pa, Pcb, Radix, Reg, Rights,
-    Slot,
+    Arch, Bsd, By, ByteOrder, Entry, Facts, FramePointer, Kept, Located, Lost, Minidump, Mode, ModeField, Pa,
+    Pcb, Radix, Reg, Rights, Slot,
 };
 
 const CORE: &str = "org.gnu.gdb.arm.core";
@@ -140,6 +141,7 @@ static FREEBSD: Bsd = Bsd {
         relocated: None,
         kept,
     }],
+    full: Some(locate),
     // A thread goes on at its saved lr (`ldmia {r4-r12, sp, pc}`), so that is its pc. The word behind it, pc, is where
     // the registers were saved, and nothing at all in a thread that never ran.
     pcb: &[Pcb {
@@ -171,4 +173,21 @@ fn kept(_: u32, mmu: u64) -> Result<Kept, &'static str> {
         3 => Ok(Kept::Entries { form: LPAE, level: 0 }),
         _ => Err("an unknown MMU format"),
     }
+}
+
+/// Kernels are loaded at multiples of a section, so that sections can map them.
+const LOAD_STEP: usize = 1 << 20;
+
+/// Memory begins where the board has it: the dump says where, or the symbols of a kernel that was built for one board.
+fn locate(facts: &dyn Facts) -> Result<Located, Lost> {
+    let variable = RootVariable::find(facts, "kernel_l1pa", 4)?;
+    let kernbase = facts.symbol("kernbase");
+    let told = facts.delta().map(|delta| (Base { va: delta.va.0, pa: delta.pa.0 }, By::Dump));
+    let linked = kernbase.zip(facts.symbol("physaddr")).map(|(va, pa)| (Base { va, pa }, By::Fixed));
+    let places = (0..1 << 32).step_by(LOAD_STEP);
+    let possible = kernbase.into_iter().flat_map(|va| places.clone().map(move |pa| Base { va, pa }));
+    first_proved(told.into_iter().chain(linked), possible, |base| {
+        let root = variable.prove(facts, &V6, base)?;
+        Ok((Pa(base.pa), vec![tables(0, u32::MAX.into(), V6, root)]))
+    })
 }

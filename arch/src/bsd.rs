@@ -1,4 +1,4 @@
-use crate::{Radix, Slot};
+use crate::{Locate, Radix, Slot};
 use std::ops::RangeInclusive;
 
 /// What one BSD fixes for one processor.
@@ -6,6 +6,8 @@ use std::ops::RangeInclusive;
 pub struct Bsd {
     /// The layouts of its minidumps.
     pub minidumps: &'static [Minidump],
+    /// Finds the kernel's page tables in a dump of all physical memory; none where such dumps are not walked.
+    pub full: Option<Locate>,
     /// Layouts of `struct pcb`, where a thread's registers are saved; newest first. The first that fits counts.
     pub pcb: &'static [Pcb],
     /// Functions that nothing calls, where a kernel stack ends.

@@ -1,9 +1,10 @@
 //! 32-bit x86.
 
 use crate::bsd::{ANY_SIZE, u32_at};
+use crate::full::{Base, RootVariable, first_proved, tables};
 use crate::{
-    Arch, Bsd, ByteOrder, Entry, FramePointer, Kept, Minidump, Mode, ModeField, Pa, Pcb, Radix, Reg, Rights,
-    Slot,
+    Arch, Bsd, By, ByteOrder, Entry, Facts, FramePointer, Kept, Located, Lost, Minidump, Mode, ModeField, Pa,
+    Pcb, Radix, Reg, Rights, Slot,
 };
 
 /// gdb refuses a core feature without the x87 registers, so they are described although no kernel image holds them.
@@ -132,6 +133,7 @@ static FREEBSD: Bsd = Bsd {
         // An entry for every page, large ones expanded. Kernels since 13 choose PAE when they boot.
         kept: |_, pae| Ok(Kept::Entries { form: if pae == 0 { TWO_LEVEL } else { PAE }, level: 0 }),
     }],
+    full: Some(locate),
     pcb: &[
         Pcb { since: 1_001_505, bytes: ANY_SIZE, switched: REGISTERS_FIRST, savectx: &[] },
         // Where the image does not tell its release: the other two hold the FPU's state, 512 bytes.
@@ -171,3 +173,28 @@ const BEHIND_CR3: &[Slot] = &[
     Slot { reg: EBX, offset: 20 },
     Slot { reg: EIP, offset: 24 },
 ];
+
+/// The variables that lead to the kernel's page tables. Kernels since 13 have two sets of them and choose when they
+/// boot; the variable of the set that is not used stays 0.
+const ROOTS: [(&str, Radix); 3] = [("IdlePDPT", PAE), ("IdlePTD", TWO_LEVEL), ("IdlePTD_nopae", TWO_LEVEL)];
+
+/// A kernel's physical addresses are its virtual ones without `kernbase`, which is 0 since 12.
+fn locate(facts: &dyn Facts) -> Result<Located, Lost> {
+    let base = Base { va: facts.symbol("kernbase").ok_or(Lost::NoSymbol("kernbase"))?, pa: 0 };
+    first_proved([(base, By::Fixed)], std::iter::empty(), |base| {
+        let variables =
+            ROOTS.map(|(name, form)| RootVariable::find(facts, name, 4).map(|found| (found, form)));
+        let mut failed = Lost::NoSymbol("IdlePTD");
+        for (variable, form) in variables.into_iter().flatten() {
+            match variable.prove(facts, &form, base) {
+                Ok(root) => return Ok((text(facts, base), vec![tables(0, u32::MAX.into(), form, root)])),
+                Err(lost) => failed = lost,
+            }
+        }
+        Err(failed)
+    })
+}
+
+fn text(facts: &dyn Facts, base: Base) -> Pa {
+    facts.symbol("btext").and_then(|btext| base.pa(btext)).unwrap_or(Pa(base.pa))
+}

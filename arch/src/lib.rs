@@ -8,7 +8,9 @@ pub mod aarch64;
 mod addr;
 pub mod arm;
 mod bsd;
+mod full;
 pub mod i386;
+pub mod ppc;
 pub mod ppc64;
 mod ppc64_hash;
 mod radix;
@@ -19,6 +21,7 @@ pub mod x86_64;
 
 pub use addr::{Pa, Va};
 pub use bsd::{Bsd, ByteOrder, DirectMap, Field, Kept, Minidump, Mode, ModeField, Pcb, Relocated};
+pub use full::{By, Delta, Facts, Locate, Located, Lost};
 pub use ppc64_hash::HashTable;
 pub use radix::{Entry, Mapped, Radix, ReadPhys, Rights};
 pub use region::{Region, Via};
@@ -26,7 +29,7 @@ pub use regs::{Reg, Registers, Slot};
 
 /// Every architecture this build knows. To add one: a file with its [`Arch`], a line here, walks in `tests/walks.rs`.
 pub static ALL: &[&Arch] =
-    &[&x86_64::ARCH, &aarch64::ARCH, &i386::ARCH, &riscv64::ARCH, &arm::ARCH, &ppc64::ARCH];
+    &[&x86_64::ARCH, &aarch64::ARCH, &i386::ARCH, &riscv64::ARCH, &arm::ARCH, &ppc64::ARCH, &ppc::ARCH];
 
 /// What distinguishes one architecture from another.
 #[derive(Debug)]

@@ -117,6 +117,7 @@ static FREEBSD: Bsd = Bsd {
         relocated: Some(Relocated { linked_at: 0x10_0100, start: u64_at(120), end: u64_at(128) }),
         kept,
     }],
+    full: None,
     // r12 and r14 to r31, the condition register, r1, r2 and lr, which is where the thread goes on. A switch leaves out
     // r13, the current thread.
     pcb: &[Pcb {

@@ -87,7 +87,7 @@ impl Radix {
     /// How many bytes from an unmapped address on are unmapped too, since one entry covers them all; at least 1.
     pub fn hole_from(&self, mem: &dyn ReadPhys, root: Pa, va: Va) -> u64 {
         let top = self.index_bits.len().saturating_sub(1);
-        self.entry(mem, root, top, va).map_or(1, |raw| self.hole(mem, top, raw, va))
+        self.entry(mem, root, top, va).map_or_else(|_| self.rest(top, va), |raw| self.hole(mem, top, raw, va))
     }
 
     /// The same, from an entry of `level` already in hand. A table that cannot be read maps nothing anywhere.

@@ -125,6 +125,7 @@ static FREEBSD: Bsd = Bsd {
         // An entry of the lowest level for every page: how deep the tree was does not matter.
         kept: |_, _| Ok(Kept::Entries { form: SV39, level: 0 }),
     }],
+    full: None,
     // The structure lost t0 to t6 and a0 to a7, which no switch ever saved; by its size one can tell. The pc is ra: the
     // thread goes on where cpu_switch returns to.
     pcb: &[

@@ -1,8 +1,10 @@
 //! x86-64, which FreeBSD calls amd64.
 
 use crate::bsd::{ANY_SIZE, u32_at, u64_at};
+use crate::full::{Base, RootVariable, first_proved, tables};
 use crate::{
-    Arch, Bsd, ByteOrder, DirectMap, Entry, FramePointer, Kept, Minidump, Pa, Pcb, Radix, Reg, Rights, Slot,
+    Arch, Bsd, By, ByteOrder, DirectMap, Entry, Facts, FramePointer, Kept, Located, Lost, Minidump, Pa, Pcb,
+    Radix, Reg, Region, Rights, Slot,
 };
 
 /// Core registers. gdb refuses a core feature without the x87 registers, so they are described although no kernel
@@ -99,6 +101,9 @@ pub static ARCH: Arch = Arch {
 pub const FOUR_LEVEL: Radix =
     Radix { page_shift: 12, index_bits: &[9; 4], entry_bytes: 8, big_endian: false, decode };
 
+/// Five-level paging (LA57).
+pub const FIVE_LEVEL: Radix = Radix { index_bits: &[9; 5], ..FOUR_LEVEL };
+
 fn decode(raw: u64, level: usize) -> Entry {
     const PRESENT: u64 = 1;
     const LARGE: u64 = 1 << 7;
@@ -139,6 +144,7 @@ static FREEBSD: Bsd = Bsd {
         // here: the kernel's map stays within four levels, only the direct map moves.
         kept: |version, _| Ok(Kept::Entries { form: FOUR_LEVEL, level: usize::from(version != 1) }),
     }],
+    full: Some(locate),
     pcb: &[Pcb {
         since: 0,
         bytes: ANY_SIZE,
@@ -181,6 +187,7 @@ static DRAGONFLY: Bsd = Bsd {
         relocated: None,
         kept: |_, _| Ok(Kept::Top(FLAT_TOP)),
     }],
+    full: Some(locate),
     // sys/platform/pc64/include/pcb.h: seven words of padding and two page-table roots come first.
     pcb: &[Pcb {
         since: 0,
@@ -199,3 +206,38 @@ static DRAGONFLY: Bsd = Bsd {
     }],
     outermost: &["fork_trampoline"],
 };
+
+/// The kernel's address space begins here in every release.
+const KERNBASE: u64 = 0xffff_ffff_8000_0000;
+/// Kernels are loaded at multiples of this, and begin this far behind `KERNBASE` (KERNSTART).
+const LOAD_STEP: u64 = 2 << 20;
+/// Loaders put kernels below this address.
+const LOAD_LIMIT: u64 = 1 << 32;
+
+/// Until 13.0 a kernel always lay at 2 MiB, and `kernphys` was at most an absolute symbol saying so. Since 13.1 it can
+/// lie anywhere, and `kernphys` is a variable that tells where; which helps only those who know where. Full dumps say
+/// it since 2025 (15.0); in older ones, and in raw memory, the place is found by trying.
+fn locate(facts: &dyn Facts) -> Result<Located, Lost> {
+    let kernbase = facts.symbol("kernbase").unwrap_or(KERNBASE);
+    let variable = RootVariable::find(facts, "KPML4phys", 8)?;
+    let told = facts.delta().and_then(|delta| {
+        Some((Base { va: delta.va.0, pa: delta.pa.0.checked_sub(delta.align)? }, By::Dump))
+    });
+    let movable = facts.symbol("kernphys").is_some_and(|address| address >= kernbase);
+    let fixed = (!movable).then_some((Base { va: kernbase, pa: 0 }, By::Fixed));
+    let possible = (0..LOAD_LIMIT).step_by(LOAD_STEP as usize).map(|pa| Base { va: kernbase, pa });
+    first_proved(told.into_iter().chain(fixed), possible, |base| {
+        let root = variable.prove(facts, &FOUR_LEVEL, base)?;
+        Ok((Pa(base.pa.saturating_add(LOAD_STEP)), regions(facts, root, base)))
+    })
+}
+
+/// The kernel's own map lies under the four-level root, whatever the processor runs on. Under five-level paging the
+/// direct map does not: its addresses have all 57 bits.
+fn regions(facts: &dyn Facts, root: Pa, base: Base) -> Vec<Region> {
+    let variable = RootVariable::find(facts, "KPML5phys", 8);
+    let top = variable.and_then(|variable| variable.prove(facts, &FIVE_LEVEL, base)).ok();
+    let wide = top.map(|top| tables(0xff00_0000_0000_0000, 0xffff_7fff_ffff_ffff, FIVE_LEVEL, top));
+    let near = tables(0xffff_8000_0000_0000, u64::MAX, FOUR_LEVEL, root);
+    wide.into_iter().chain([near]).collect()
+}

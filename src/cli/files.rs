@@ -91,8 +91,13 @@ impl Files {
     /// Opens them, and says on stderr what is to be known about them.
     pub(super) fn open(&self, named: &Named) -> Result<Kvm, Failure> {
         let image = self.image.as_deref().ok_or_else(|| Failure::Usage("no image".into()))?;
-        let (kernel, image_settings) = (self.kernel.clone(), named.wrapping.settings());
-        let options = Options { kernel, resolver: None, force: named.force, image: image_settings };
+        let options = Options {
+            kernel: self.kernel.clone(),
+            resolver: None,
+            force: named.force,
+            image: named.wrapping.settings(),
+            raw_memory: named.raw_memory.clone(),
+        };
         let kvm = Kvm::open_with(image, options)?;
         kvm.image().warnings.iter().for_each(|warning| log::warn!("{}: {warning}", image.display()));
         match kvm.verdict() {

@@ -4,6 +4,7 @@ use clap::Args;
 use kgdbserver::report;
 use kgdbserver::verify::Verdict;
 use kgdbserver::{Kvm, kernel::Thread};
+use kgdbserver_arch::By;
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::io::Write;
@@ -52,6 +53,15 @@ fn json(kvm: &Kvm) -> Value {
         "size": image.size,
         "page_size": 1u64 << image.page_shift,
         "pages": { "dumped": census.dumped, "present": census.dumped - census.cut_off, "missing": census.cut_off },
+        "segments": image.plain.as_ref().map(|plain| plain.segments),
+        "kernel_at": kvm.located().and_then(Result::ok).map(|located| json!({
+            "physical": located.at.0,
+            "by": match located.by {
+                By::Dump => "dump",
+                By::Fixed => "fixed",
+                By::Search(_) => "search",
+            },
+        })),
         "kernel_file": kvm.symbols().file().map(|file| file.source().path().display().to_string()),
         "kernel_match": match kvm.verdict() {
             Verdict::Verified(_) => "verified",

@@ -12,6 +12,7 @@ mod wrapping;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use kgdbserver::image::RawMemory;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -79,6 +80,13 @@ struct Named {
     force: bool,
     #[command(flatten)]
     wrapping: wrapping::Wrapping,
+    /// The image is raw memory: its offsets are physical addresses, or as RANGE says: BASE[:LENGTH][@OFFSET].
+    ///
+    /// A range without OFFSET follows in the file on the one before it, one without LENGTH goes on to where the next
+    /// begins in the file, or to its end. K, M, G and T multiply. A PC with a hole below 4 GiB: --raw-memory=0:3G,4G.
+    /// Not needed for a file that begins at physical address 0, if the kernel file is given.
+    #[arg(long, value_name = "RANGE,...", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
+    raw_memory: Option<RawMemory>,
 }
 
 /// Runs what the command line asks for.

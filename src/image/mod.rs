@@ -4,7 +4,9 @@
 //! physical address". What the image itself says of virtual addresses stands in [`Image::regions`].
 
 mod dumpdev;
+mod elf;
 mod encrypted;
+mod extents;
 mod facts;
 mod header;
 mod keys;
@@ -12,6 +14,7 @@ mod minidump;
 mod packed;
 mod pages;
 mod part;
+pub(crate) mod raw;
 #[allow(unsafe_code)] // maps files, and survives their being cut short
 mod store;
 mod textdump;
@@ -19,11 +22,12 @@ mod unpacked;
 mod wrapped;
 
 pub use facts::Facts;
+pub use raw::RawMemory;
 pub use store::Store;
 pub use wrapped::Settings;
 
 use crate::{Error, Result};
-use kgdbserver_arch::{Arch, ByteOrder, Fault, Machine, Minidump, Pa, Region, Va};
+use kgdbserver_arch::{Arch, ByteOrder, Delta, Fault, Machine, Minidump, Pa, Region, Va};
 use std::path::Path;
 use std::sync::Arc;
 use std::{fmt, io};
@@ -114,7 +118,8 @@ pub struct Image {
     pub size: u64,
     /// Its memory.
     pub memory: Arc<dyn Memory>,
-    /// What the image itself says of virtual addresses.
+    /// What the image itself says of virtual addresses. Nothing where it holds plain physical memory: then the kernel's
+    /// page tables are found by its symbols ([`crate::kernel::locate`]).
     pub regions: Vec<Region>,
     /// The direct map among the regions, for walking all pages.
     pub direct_map: Option<Region>,
@@ -125,6 +130,19 @@ pub struct Image {
     pub kerndisp: u64,
     /// What is odd about the file, though it can be used.
     pub warnings: Vec<String>,
+    /// Of an image that holds plain memory, and no page tables apart from it.
+    pub plain: Option<Plain>,
+}
+
+/// Plain memory, in segments of an ELF core or in ranges of a raw file, and what else that core tells.
+#[derive(Debug, Clone, Default)]
+pub struct Plain {
+    /// How many segments or ranges hold memory.
+    pub segments: usize,
+    /// Where its notes lie in the file, in bytes. They may go beyond its end.
+    pub notes: Vec<std::ops::Range<u64>>,
+    /// Where a FreeBSD kernel was loaded.
+    pub delta: Option<Delta>,
 }
 
 impl fmt::Debug for Image {
@@ -147,7 +165,7 @@ pub struct Format {
 }
 
 /// Every format, in the order in which they are tried.
-pub static FORMATS: &[Format] = &[minidump::FORMAT, textdump::FORMAT];
+pub static FORMATS: &[Format] = &[minidump::FORMAT, textdump::FORMAT, elf::FORMAT];
 
 /// The format of a source, if one recognises it.
 pub fn recognise(source: &dyn Source) -> Option<&'static Format> {

@@ -69,7 +69,25 @@ impl Store {
 
 fn device_length(mut file: &File) -> io::Result<u64> {
     use std::io::{Seek, SeekFrom};
-    file.seek(SeekFrom::End(0))
+    match file.seek(SeekFrom::End(0)) {
+        Ok(end @ 1..) => Ok(end),
+        // bhyve's /dev/vmm/NAME cannot seek. It reads from 0 on without a gap, and fails behind the guest's memory.
+        _ => Ok(length_by_trying(|offset| matches!(file.read_at(&mut [0], offset), Ok(1)))),
+    }
+}
+
+/// The length of what can be read at every offset below it. 0 also for what never ends, as /dev/zero.
+fn length_by_trying(readable: impl Fn(u64) -> bool) -> u64 {
+    const LIMIT: u64 = 1 << 56;
+    if !readable(0) || readable(LIMIT) {
+        return 0;
+    }
+    let (mut inside, mut outside) = (0, LIMIT);
+    while outside - inside > 1 {
+        let middle = inside + (outside - inside) / 2;
+        *(if readable(middle) { &mut inside } else { &mut outside }) = middle;
+    }
+    outside
 }
 
 impl Source for Store {
@@ -220,6 +238,16 @@ mod tests {
         file.as_file().set_len(0x1_0000).unwrap();
         assert_eq!(store.read_at(0x8_0000, &mut buf).unwrap(), 0);
         assert_eq!(store.read_at(0, &mut buf).unwrap(), 16);
+    }
+
+    #[test]
+    fn a_device_that_cannot_seek_is_measured() {
+        for len in [0, 1, 4096, 0x1_4000_0000] {
+            assert_eq!(length_by_trying(|offset| offset < len), len);
+        }
+        assert_eq!(length_by_trying(|_| true), 0);
+        let endless = Store::open(Path::new("/dev/zero")).unwrap_err().to_string();
+        assert!(endless.contains("empty file"), "{endless}");
     }
 
     #[test]

@@ -59,6 +59,7 @@ fn open(source: Arc<dyn Source>) -> Result<Image> {
         kerndisp: 0,
         facts,
         warnings,
+        plain: None,
     })
 }
 

@@ -4,10 +4,11 @@ pub mod frames;
 mod freebsd;
 pub mod kinfo;
 
+use crate::image::Image;
 use crate::space::Space;
 use crate::symbols::Symbols;
 use crate::{Error, Result};
-use kgdbserver_arch::{Registers, Va};
+use kgdbserver_arch::{Located, Machine, Registers, Va};
 use kinfo::KinfoProc;
 
 /// A list that lost what could not be read, and says what that was.
@@ -123,6 +124,27 @@ pub type Probe = fn(&Symbols, &Space) -> Option<Result<Box<dyn Kernel>>>;
 
 /// Every kernel this build knows.
 pub static KERNELS: &[Probe] = &[freebsd::probe];
+
+/// Finds a kernel's page tables in physical memory, by its symbols.
+pub type Locate = fn(&Image, Machine, &Symbols) -> Result<Located>;
+
+/// One for every kernel that is imaged in formats without page tables.
+pub static LOCATORS: &[Locate] = &[freebsd::locate];
+
+/// Finds the kernel and its page tables in an image that holds nothing but physical memory.
+///
+/// # Errors
+/// What is missing; of several kernels, what the first lacks.
+pub fn locate(image: &Image, machine: Machine, symbols: &Symbols) -> Result<Located> {
+    let mut failed = None;
+    for locate in LOCATORS {
+        match locate(image, machine, symbols) {
+            Ok(located) => return Ok(located),
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    Err(failed.unwrap_or_else(|| Error::Unsupported("this build knows no kernel".into())))
+}
 
 /// Finds out which kernel is in the image.
 pub fn find(symbols: &Symbols, mem: &Space) -> Result<Box<dyn Kernel>> {

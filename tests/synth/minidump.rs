@@ -287,6 +287,21 @@ impl Minidump {
         self.pages.keys().copied()
     }
 
+    /// What was written, by physical address.
+    pub fn physical(&self) -> &BTreeMap<u64, Vec<u8>> {
+        &self.pages
+    }
+
+    /// The physical address behind a kernel virtual one.
+    pub fn translated(&self, va: u64) -> Option<u64> {
+        physical(&self.dmap, self.machine.dmap_phys, &self.mappings, va)
+    }
+
+    /// What was mapped beside the direct map: kernel addresses, and the physical one that they begin at.
+    pub fn mapped(&self) -> impl Iterator<Item = (Range<u64>, u64)> {
+        self.mappings.iter().map(|mapping| (mapping.virt.clone(), mapping.phys))
+    }
+
     pub fn build(&self) -> (Vec<u8>, Layout) {
         let (avail, bitmap, pmap) = (self.dump_avail(), self.bitmap(), self.pmap());
         let page = self.machine.page as usize;

@@ -18,13 +18,17 @@
 mod bytes;
 pub mod dumpdev;
 pub mod elf;
+pub mod elfcore;
 pub mod freebsd;
+pub mod lone;
 pub mod machine;
 pub mod minidump;
+pub mod tables;
 
 pub use bytes::{Endian, put, round_up};
 pub use dumpdev::{Device, DumpHeader};
 pub use elf::Elf;
+pub use elfcore::ElfCore;
 pub use freebsd::{Built, System};
 pub use machine::Machine;
 pub use minidump::Minidump;

@@ -74,6 +74,7 @@ fn open(source: Arc<dyn Source>) -> Result<Image> {
         direct_map: header.direct_map(),
         kerndisp: header.kerndisp(),
         warnings,
+        plain: None,
     })
 }
 

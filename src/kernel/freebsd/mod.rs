@@ -1,10 +1,13 @@
 //! FreeBSD.
 
+mod full;
 mod lists;
 mod members;
 mod offsets;
 mod procs;
 mod threads;
+
+pub(super) use full::locate;
 
 use super::kinfo::KinfoProc;
 use super::{Kernel, Listing, Process, Thread, text};

@@ -7,7 +7,7 @@ use super::super::elf::{
 use super::super::machine::Machine;
 use super::memory::Memory;
 use super::text;
-use super::{StopPcbs, System};
+use super::{Kernphys, StopPcbs, System};
 use std::collections::BTreeMap;
 
 const MAXCPU: u64 = 256;
@@ -114,6 +114,9 @@ impl Kernel {
         }
         self.bss.reserve("stopped_cpus", MAXCPU / 8);
         self.bss.reserve("dumppcb", pcb);
+        for name in system.full.iter().flat_map(|full| full.variables(system.machine)) {
+            self.bss.reserve(name, 8);
+        }
         let array = system.stoppcbs == StopPcbs::Array;
         self.bss.reserve("stoppcbs", if array { MAXCPU * pcb } else { self.machine.word });
     }

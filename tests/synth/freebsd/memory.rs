@@ -9,14 +9,16 @@ use super::super::minidump::{Layout, Minidump, Rights, SUPERPAGE};
 use super::System;
 use std::ops::Range;
 
+/// Where kernels are loaded that cannot be moved.
 const TEXT_FRAME: u64 = 0x20_0000;
-const DATA_FRAME: u64 = 0x40_0000;
 const HEAP_FRAME: u64 = 0x100_0000;
 
 const STACKS_FROM_KERNBASE: u64 = 0x1000_0000;
 /// Where small structures lie on a machine without a direct map.
 const HEAP_FROM_KERNBASE: u64 = 0x0800_0000;
 const HOLE_FROM_KERNBASE: u64 = 0x0c00_0000;
+/// The direct map under five-level paging.
+const WIDE_DMAP: Range<u64> = 0xff01_0000_0000_0000..0xff21_0000_0000_0000;
 const STACK_PAGES: u64 = 4;
 const MESSAGE_RING: usize = 16384;
 
@@ -25,7 +27,7 @@ const JUNK: u8 = 0xa5;
 
 pub(super) struct Memory {
     machine: &'static Machine,
-    dump: Minidump,
+    pub(super) dump: Minidump,
     heap: u64,
     stacks: u64,
 }
@@ -40,12 +42,19 @@ impl Memory {
         if let Some(last) = dump.memory.last_mut() {
             last.end = last.end.max(last.start + (stacks as u64 + 16) * (STACK_PAGES + 1) * machine.page);
         }
+        let text = system.full.as_ref().map_or(machine.ram + TEXT_FRAME, |full| full.loaded_at);
+        if system.full.as_ref().is_some_and(|full| full.five_levels) {
+            dump.dmap = WIDE_DMAP;
+        }
+        if system.full.as_ref().is_some_and(|full| !full.high_memory) {
+            dump.memory.pop();
+        }
         match machine.moved_to() {
             // From the first address it is linked for to the end of its data, in one piece.
             Some(phys) => dump.alias(machine.kernload..machine.data + SUPERPAGE, phys + machine.kernload),
             None => {
-                dump.map(machine.text, machine.ram + TEXT_FRAME, SUPERPAGE, Rights::Execute);
-                dump.map(machine.data, machine.ram + DATA_FRAME, SUPERPAGE, Rights::Write);
+                dump.map(machine.text, text, SUPERPAGE, Rights::Execute);
+                dump.map(machine.data, text + SUPERPAGE, SUPERPAGE, Rights::Write);
             }
         }
         for section in &kernel.sections {

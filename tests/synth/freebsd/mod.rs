@@ -1,6 +1,7 @@
 //! A FreeBSD kernel and its crash dump, described in words: who runs, where each thread stands, what is broken.
 
 mod facts;
+mod full;
 mod kernel;
 mod memory;
 mod samples;
@@ -8,10 +9,12 @@ mod text;
 mod threads;
 
 pub use facts::{Facts, ThreadFacts};
+pub use full::{Full, Kernphys};
 pub use text::{FUNCTIONS, TEXT};
 
 use super::machine::Machine;
 use super::minidump::Layout;
+use super::tables::Physical;
 use kernel::Kernel;
 use memory::Memory;
 use std::path::{Path, PathBuf};
@@ -44,6 +47,8 @@ pub struct System {
     pub more_functions: u64,
     /// Whether the kernel file has a hash table of its symbols, as those of real kernels have that are not stripped.
     pub hashed: bool,
+    /// What a dump of all memory needs beside; `None` for a system that can only write minidumps.
+    pub full: Option<Full>,
 }
 
 #[derive(Clone, Debug)]
@@ -112,6 +117,8 @@ pub struct Built {
     pub vmcore: Vec<u8>,
     pub layout: Layout,
     pub facts: Facts,
+    /// All memory, with page tables in it; none if `System::full` is none.
+    pub memory: Option<Physical>,
 }
 
 impl System {
@@ -121,9 +128,10 @@ impl System {
         let mut memory = Memory::booted(self, &elf);
         kernel.set_variables(self, &mut memory);
         let (pids, threads) = threads::write(self, &kernel, &mut memory);
+        let physical = self.full.as_ref().map(|full| full.memory(self.machine, &memory, &kernel));
         let (vmcore, layout) = memory.into_dump();
         let facts = Facts { pids, threads, symbols: kernel.addresses(self) };
-        Built { kernel: elf.build(), vmcore, layout, facts }
+        Built { kernel: elf.build(), vmcore, layout, facts, memory: physical }
     }
 
     /// The process with that pid, to be changed.

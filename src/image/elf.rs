@@ -1,0 +1,187 @@
+//! ELF cores of kernels: all memory, in a segment for each stretch of it.
+//!
+//! FreeBSD's full dumps, and later the vmcores of others: the format tells of memory only, and which kernel that is, and
+//! where its page tables lie, is another's question.
+
+use super::extents::{Extent, Extents, Stretches};
+use super::{Facts, Format, Image, Plain, Source};
+use crate::{Error, Result};
+use goblin::container::{Container, Ctx};
+use goblin::elf::header::{EI_OSABI, ET_CORE, Header, SELFMAG};
+use goblin::elf::program_header::{PT_LOAD, PT_NOTE};
+use goblin::elf::{Elf, ProgramHeader, SectionHeader};
+use kgdbserver_arch::{Delta, Machine, Pa, Region, Va, Via};
+use std::sync::Arc;
+
+pub(super) const FORMAT: Format = Format { name: NAME, probe: |source| parse_header(source).is_some(), open };
+
+const NAME: &str = "ELF core";
+
+/// Where FreeBSD loaded its kernel.
+const PT_DUMP_DELTA: u32 = 0x6fb5_d000;
+
+/// The brand of FreeBSD's dumps.
+const STANDALONE: u8 = 255;
+
+/// `e_phnum` of a file with more program headers than fit 16 bits.
+const PN_XNUM: u16 = 0xffff;
+
+/// The smallest page of every machine whose kernels write such dumps.
+const PAGE_SHIFT: u8 = 12;
+
+fn parse_header(source: &dyn Source) -> Option<Header> {
+    let mut bytes = [0; 64];
+    let got = source.read_at(0, &mut bytes).ok()?;
+    let bytes = bytes.get(..got).filter(|bytes| bytes.get(..SELFMAG) == Some(b"\x7fELF"))?;
+    Elf::parse_header(bytes).ok().filter(|header| header.e_type == ET_CORE)
+}
+
+fn open(source: Arc<dyn Source>) -> Result<Image> {
+    let header = parse_header(&*source).ok_or_else(|| corrupt(0, "no ELF header"))?;
+    let bad = |error: goblin::error::Error| corrupt(0, error.to_string());
+    let ctx = Ctx::new(header.container().map_err(bad)?, header.endianness().map_err(bad)?);
+    let machine = machine(&header, ctx)?;
+    let mut headers = program_headers(&*source, &header, ctx)?;
+    if header.e_ident.get(EI_OSABI) == Some(&STANDALONE) && !ctx.is_big() {
+        carry(&mut headers);
+    }
+    let segments = Segments::of(&headers, ctx)?;
+    let memory = Stretches {
+        source: source.clone(),
+        physical: Extents::new(&segments.physical),
+        by_va: Extents::new(&segments.by_va),
+        page_shift: PAGE_SHIFT,
+    };
+    // What is stored by virtual address needs no page tables; the memory itself knows its holes.
+    let all = Region { first: Va(0), last: Va(u64::MAX), via: Via::Stored };
+    Ok(Image {
+        format: NAME,
+        version: None,
+        machine: Some(machine),
+        page_shift: PAGE_SHIFT,
+        size: source.len(),
+        regions: if segments.by_va.is_empty() { Vec::new() } else { vec![all] },
+        direct_map: None,
+        warnings: memory.cut_off().into_iter().collect(),
+        memory: Arc::new(memory),
+        kerndisp: 0,
+        shared_with: None,
+        facts: Facts::default(),
+        plain: Some(Plain {
+            segments: segments.physical.len().max(segments.by_va.len()),
+            notes: segments.notes,
+            delta: segments.delta,
+        }),
+    })
+}
+
+fn machine(header: &Header, ctx: Ctx) -> Result<Machine> {
+    let arch = kgdbserver_arch::ALL.iter().find(|arch| arch.elf_machine == header.e_machine);
+    let unknown = || {
+        Error::Unsupported(format!(
+            "an {NAME} of a machine that this build does not know (ELF number {})",
+            header.e_machine
+        ))
+    };
+    let ptr_bytes = if ctx.is_big() { 8 } else { 4 };
+    Ok(Machine { arch: arch.ok_or_else(unknown)?, big_endian: !ctx.is_little_endian(), ptr_bytes })
+}
+
+/// The program headers, wherever they stand: QEMU puts them behind a section header.
+fn program_headers(source: &dyn Source, header: &Header, ctx: Ctx) -> Result<Vec<ProgramHeader>> {
+    let entry = ProgramHeader::size(ctx) as u64;
+    if u64::from(header.e_phentsize) != entry {
+        return Err(corrupt(0, format!("program headers of {} bytes", header.e_phentsize)));
+    }
+    let count = match header.e_phnum {
+        PN_XNUM => many(source, header, ctx)?,
+        count => count.into(),
+    };
+    let outside = |_| corrupt(header.e_phoff, "the program headers do not lie in the file");
+    let bytes = source.bytes(header.e_phoff, u64::from(count) * entry).map_err(outside)?;
+    let bad = |error: goblin::error::Error| corrupt(header.e_phoff, error.to_string());
+    ProgramHeader::parse(&bytes, 0, count as usize, ctx).map_err(bad)
+}
+
+/// Gives back what 32-bit headers cut off: i386 with PAE has memory above 4 GiB. FreeBSD writes segments in ascending
+/// order, so an address lower than the one before stands for one that is 4 GiB higher.
+fn carry(headers: &mut [ProgramHeader]) {
+    const NOWHERE: u64 = u32::MAX as u64;
+    let (mut above, mut last) = (0, 0);
+    for header in headers.iter_mut().filter(|header| header.p_type == PT_LOAD && header.p_paddr != NOWHERE) {
+        above += if header.p_paddr < last { 1 << 32 } else { 0 };
+        last = header.p_paddr;
+        header.p_paddr += above;
+    }
+}
+
+/// A count of program headers that does not fit 16 bits stands in the first, empty section.
+fn many(source: &dyn Source, header: &Header, ctx: Ctx) -> Result<u32> {
+    let bad = || {
+        corrupt(
+            header.e_shoff,
+            "the number of program headers should stand in a section header, and does not",
+        )
+    };
+    let bytes = source.bytes(header.e_shoff, SectionHeader::size(ctx) as u64).map_err(|_| bad())?;
+    let first =
+        SectionHeader::parse_from(&bytes, 0, 1, ctx).ok().and_then(|first| Some(first.first()?.sh_info));
+    first.filter(|_| header.e_shoff != 0).ok_or_else(bad)
+}
+
+/// What the program headers tell.
+#[derive(Default)]
+struct Segments {
+    physical: Vec<Extent>,
+    by_va: Vec<Extent>,
+    notes: Vec<std::ops::Range<u64>>,
+    delta: Option<Delta>,
+}
+
+impl Segments {
+    fn of(headers: &[ProgramHeader], ctx: Ctx) -> Result<Self> {
+        let mut segments = Self::default();
+        let nowhere = if ctx.container == Container::Big { u64::MAX } else { u32::MAX.into() };
+        // powerpc's dumps: no segment has a physical address, and the first one says so.
+        let by_va = headers.first().is_some_and(|first| first.p_type == PT_LOAD && first.p_paddr == nowhere);
+        for (index, header) in headers.iter().enumerate() {
+            match header.p_type {
+                PT_LOAD if by_va => segments.by_va.extend(extent(index, header, header.p_vaddr)?),
+                PT_LOAD if header.p_paddr == nowhere => {}
+                PT_LOAD => segments.physical.extend(extent(index, header, header.p_paddr)?),
+                PT_NOTE => {
+                    segments.notes.push(header.p_offset..header.p_offset.saturating_add(header.p_filesz))
+                }
+                PT_DUMP_DELTA => segments.delta = Some(delta(header)),
+                _ => {}
+            }
+        }
+        if segments.physical.is_empty() && segments.by_va.is_empty() {
+            return Err(corrupt(0, "no segment holds memory"));
+        }
+        Ok(segments)
+    }
+}
+
+fn delta(header: &ProgramHeader) -> Delta {
+    Delta { va: Va(header.p_vaddr), pa: Pa(header.p_paddr), align: header.p_align }
+}
+
+/// A segment's memory, as far as the file has it: what `p_memsz` promises beyond `p_filesz` is not in the image, and
+/// not zeros either. None for an empty one.
+fn extent(index: usize, header: &ProgramHeader, start: u64) -> Result<Option<Extent>> {
+    let (len, offset) = (header.p_filesz.min(header.p_memsz), header.p_offset);
+    let refuse = |what: &str| corrupt(offset, format!("segment {index} {what}"));
+    // No file is larger than its offsets, which are signed.
+    if i64::try_from(offset.saturating_add(len)).is_err() {
+        return Err(refuse("lies where no file reaches"));
+    }
+    if start.checked_add(len).is_none() {
+        return Err(refuse("goes beyond the end of the address space"));
+    }
+    Ok((len > 0).then_some(Extent { start, len, offset }))
+}
+
+fn corrupt(offset: u64, what: impl Into<String>) -> Error {
+    Error::Corrupt { format: NAME, offset, what: what.into() }
+}

@@ -1,0 +1,162 @@
+//! Raw memory: bytes and nothing else. A device of a hypervisor, a file that an emulator keeps its guest's memory in.
+
+use super::extents::{Extent, Extents, Stretches};
+use super::{Facts, Image, Plain, Source};
+use crate::{Error, Result};
+use std::str::FromStr;
+use std::sync::Arc;
+
+pub(crate) const NAME: &str = "raw memory";
+
+const PAGE_SHIFT: u8 = 12;
+
+/// Which physical memory a raw file holds: ranges `BASE[:LENGTH][@OFFSET]`, separated by commas.
+///
+/// A range without an offset follows in the file on the one before it; the first begins at 0. A range without a length
+/// goes on to where the next one begins in the file, the last to the file's end. Numbers are decimal, or hexadecimal
+/// after `0x`; K, M, G and T multiply by powers of 1024. `0:3G,4G` is a PC with a hole below 4 GiB.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawMemory(Vec<Range>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Range {
+    base: u64,
+    len: Option<u64>,
+    offset: Option<u64>,
+}
+
+impl Default for RawMemory {
+    /// The whole file, in which the offset is the physical address.
+    fn default() -> Self {
+        Self(vec![Range { base: 0, len: None, offset: None }])
+    }
+}
+
+impl FromStr for RawMemory {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.split(',').map(Range::parse).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl Range {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (rest, offset) = text.split_once('@').map_or((text, None), |(rest, offset)| (rest, Some(offset)));
+        let (base, len) = rest.split_once(':').map_or((rest, None), |(base, len)| (base, Some(len)));
+        Ok(Self {
+            base: number(base)?,
+            len: len.map(number).transpose()?,
+            offset: offset.map(number).transpose()?,
+        })
+    }
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(['K', 'M', 'G', 'T']);
+    let shift = match text.get(digits.len()..) {
+        Some("") => 0,
+        Some("K") => 10,
+        Some("M") => 20,
+        Some("G") => 30,
+        Some("T") => 40,
+        _ => return Err(format!("{text}: not a number")),
+    };
+    let value = match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None => digits.parse().ok(),
+    };
+    let value = value.and_then(|value: u64| value.checked_mul(1 << shift));
+    value.ok_or_else(|| format!("{text}: not a number"))
+}
+
+impl RawMemory {
+    /// The ranges' places in a file of `size` bytes.
+    fn extents(&self, size: u64) -> Result<Vec<Extent>, String> {
+        let unplaced = "a range needs a length if the next one has no offset";
+        let mut extents = Vec::new();
+        let mut after_last = Some(0);
+        for (index, range) in self.0.iter().enumerate() {
+            let offset = range.offset.or(after_last).ok_or(unplaced)?;
+            let end = self.0.get(index + 1).map_or(Some(size), |next| next.offset);
+            let to_end = end.map(|end| end.saturating_sub(offset));
+            let len = range.len.or(to_end).ok_or(unplaced)?;
+            extents.push(place(range.base, len, offset)?);
+            after_last = range.len.map(|len| offset + len);
+        }
+        let mut sorted = extents.clone();
+        sorted.sort_by_key(|extent| extent.start);
+        let mut pairs = sorted.iter().zip(sorted.iter().skip(1));
+        match pairs.find(|(one, next)| next.start - one.start < one.len) {
+            Some((_, next)) => Err(format!("the range at {:#x} lies in another one", next.start)),
+            None => Ok(extents),
+        }
+    }
+}
+
+fn place(start: u64, len: u64, offset: u64) -> Result<Extent, String> {
+    let fits = |from: u64| from.checked_add(len).is_some_and(|end| i64::try_from(end).is_ok());
+    match (len, fits(start) && fits(offset)) {
+        (0, _) => Err(format!("the range at {start:#x} is empty")),
+        (_, false) => Err(format!("the range at {start:#x} is too long")),
+        (_, true) => Ok(Extent { start, len, offset }),
+    }
+}
+
+/// Opens a file as raw memory. What machine that is, and what lies where, only a kernel file can tell.
+///
+/// # Errors
+/// Ranges that overlap, that are empty, or that cannot be placed in the file.
+pub(crate) fn open(source: Arc<dyn Source>, layout: &RawMemory) -> Result<Image> {
+    let extents = layout.extents(source.len()).map_err(|what| Error::Usage(format!("raw memory: {what}")))?;
+    let (physical, by_va) = (Extents::new(&extents), Extents::default());
+    let memory = Stretches { source: source.clone(), physical, by_va, page_shift: PAGE_SHIFT };
+    Ok(Image {
+        format: NAME,
+        version: None,
+        machine: None,
+        page_shift: PAGE_SHIFT,
+        size: source.len(),
+        regions: Vec::new(),
+        direct_map: None,
+        warnings: memory.cut_off().into_iter().collect(),
+        memory: Arc::new(memory),
+        kerndisp: 0,
+        shared_with: None,
+        facts: Facts::default(),
+        plain: Some(Plain { segments: extents.len(), ..Plain::default() }),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn placed(text: &str) -> String {
+        let layout = text.parse::<RawMemory>().and_then(|layout| layout.extents(0x1_4000_0000));
+        let show = |extent: &Extent| format!("{:#x}+{:#x}@{:#x}", extent.start, extent.len, extent.offset);
+        layout.map_or_else(|error| error, |extents| extents.iter().map(show).collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn ranges_are_placed_in_the_file() {
+        for (text, expected) in [
+            ("0", "0x0+0x140000000@0x0"),
+            ("0x40000000", "0x40000000+0x140000000@0x0"),
+            ("0:3G,4G", "0x0+0xc0000000@0x0 0x100000000+0x80000000@0xc0000000"),
+            ("4G@3G", "0x100000000+0x80000000@0xc0000000"),
+            ("1M,4G@0x1000", "0x100000+0x1000@0x0 0x100000000+0x13ffff000@0x1000"),
+            ("4G:4K@64K,0:1M", "0x100000000+0x1000@0x10000 0x0+0x100000@0x11000"),
+            ("0,4G", "a range needs a length if the next one has no offset"),
+            ("0:4G,3G", "the range at 0xc0000000 lies in another one"),
+            ("0:0", "the range at 0x0 is empty"),
+            ("0@5G", "the range at 0x0 is empty"),
+            ("0:0x7fffffffffffffff@1", "the range at 0x0 is too long"),
+            ("", ": not a number"),
+            ("0:3Q", "3Q: not a number"),
+            ("99999999999T", "99999999999T: not a number"),
+        ] {
+            assert_eq!(placed(text), expected, "{text}");
+        }
+    }
+}
