@@ -160,7 +160,7 @@ static FREEBSD: Bsd = Bsd {
         ],
         savectx: &[Slot { reg: FS_BASE, offset: 64 }, Slot { reg: GS_BASE, offset: 72 }],
     }],
-    outermost: &["btext", "fast_syscall_common", "fork_trampoline"],
+    outermost: &["btext", "start_kernel", "fast_syscall_common", "fork_trampoline"],
 };
 
 /// The top of DragonFly's tree: the page-directory pointers of all 512 top entries side by side.

@@ -9,18 +9,28 @@ use gimli::write::{
 use kgdbserver_arch::Machine;
 use std::ops::Range;
 
-/// The functions that nothing calls: a stack ends in them, whatever the frame-pointer register holds.
+/// No entry code is larger; where the next symbol lies further on, it is not known where the function ends.
+const LARGEST: u64 = 4096;
+
+/// The functions that nothing calls: a stack ends in them, whatever the frame-pointer register holds. FreeBSD's assembly
+/// gives them no size; such a one ends where the next symbol begins.
 pub(super) fn outermost(symbols: &[Symbol], machine: Machine) -> Vec<Range<u64>> {
     let names = machine.arch.freebsd.map_or(&[][..], |freebsd| freebsd.outermost);
-    let named = symbols.iter().filter(|symbol| names.contains(&symbol.name.as_str()) && symbol.size != 0);
-    let mut ranges: Vec<_> =
-        named.map(|symbol| symbol.va.0..symbol.va.0.saturating_add(symbol.size)).collect();
+    let mut starts: Vec<u64> = symbols.iter().map(|symbol| symbol.va.0).collect();
+    starts.sort_unstable();
+    let end = |symbol: &Symbol| {
+        let next = starts.get(starts.partition_point(|start| *start <= symbol.va.0)).copied();
+        if symbol.size == 0 { next.unwrap_or(symbol.va.0) } else { symbol.va.0.saturating_add(symbol.size) }
+    };
+    let named = symbols.iter().filter(|symbol| names.contains(&symbol.name.as_str()));
+    let mut ranges: Vec<_> = named.map(|symbol| symbol.va.0..end(symbol)).collect();
+    ranges.retain(|range| range.end - range.start <= LARGEST);
     ranges.sort_unstable_by_key(|range| range.start);
     ranges
 }
 
-/// `.eh_frame`: in all of the kernel's code the frame pointer (or a chain from the stack pointer) leads to the caller's and to the return address, but for
-/// the functions that are nobody's callees.
+/// `.eh_frame`: in all of the kernel's code the frame pointer, or a chain from the stack pointer, leads to the caller's
+/// and to the return address, but for the functions that are nobody's callees.
 pub(super) fn eh_frame(code: &[Range<u64>], outermost: &[Range<u64>], machine: Machine) -> Result<Vec<u8>> {
     let mut table = gimli::write::FrameTable::default();
     let called = table.add_cie(frame_pointer_rule(machine));
