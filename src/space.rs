@@ -42,6 +42,11 @@ impl Space {
         Self { machine, regions, memory }
     }
 
+    /// Another space over the same memory: a process's own.
+    pub fn over(&self, regions: Vec<Region>) -> Self {
+        Self { machine: self.machine, regions, memory: self.memory.clone() }
+    }
+
     /// The regions, in the order in which they are tried.
     pub fn regions(&self) -> &[Region] {
         &self.regions

@@ -103,6 +103,9 @@ pub struct KinfoProc {
     pub ppid: Option<u32>,
     pub pgid: Option<u32>,
     pub sid: Option<u32>,
+    /// The terminal's foreground process group, and its session.
+    pub tpgid: Option<u32>,
+    pub tsid: Option<u32>,
     pub login: Option<String>,
     pub kiflag: Option<u32>,
     pub uid: Option<u32>,

@@ -1,15 +1,22 @@
 //! What an operating system keeps in memory: who runs, and where their registers were saved.
 
+mod dragonfly;
+mod fields;
+mod files;
 pub mod frames;
 mod freebsd;
 pub mod kinfo;
+mod lists;
+mod loadavg;
+pub mod state;
 
 use crate::image::Image;
 use crate::space::Space;
-use crate::symbols::Symbols;
+use crate::symbols::{Symbol, Symbols};
 use crate::{Error, Result};
 use kgdbserver_arch::{Located, Machine, Registers, Va};
 use kinfo::KinfoProc;
+use state::{CpuTime, Cpus, Log, Module, OpenFile, Swap};
 
 /// A list that lost what could not be read, and says what that was.
 #[derive(Debug)]
@@ -117,13 +124,89 @@ pub trait Kernel: Send + Sync {
 
     /// What getprocs tells of every process and, where `threads` is set, of every thread.
     fn getprocs(&self, mem: &Space, threads: bool) -> Result<Listing<KinfoProc>>;
+
+    /// The address space of a process, by the address of its structure. Its pages need not be in the image.
+    fn user_space(&self, _: &Space, _: Va) -> Result<Space> {
+        Err(self.lacks("the address spaces of processes"))
+    }
+
+    /// The modules that were loaded, the kernel itself left out.
+    fn modules(&self, _: &Space) -> Result<Listing<Module>> {
+        Err(self.lacks("modules"))
+    }
+
+    /// The message buffer.
+    fn log(&self, _: &Space) -> Result<Log> {
+        Err(self.lacks("the message buffer"))
+    }
+
+    /// The arguments of a process, by the address of its structure; at most `limit` bytes of them.
+    fn args(&self, _: &Space, _: Va, _limit: usize) -> Result<Vec<String>> {
+        Err(self.lacks("arguments"))
+    }
+
+    /// The environment of a process, by the address of its structure; at most `limit` bytes of it.
+    fn env(&self, _: &Space, _: Va, _limit: usize) -> Result<Vec<String>> {
+        Err(self.lacks("environments"))
+    }
+
+    /// The files that processes have open; of one process where `pid` is given.
+    fn files(&self, _: &Space, _pid: Option<u32>) -> Result<Listing<OpenFile>> {
+        Err(self.lacks("open files"))
+    }
+
+    /// The load average of the last 1, 5 and 15 minutes.
+    fn loadavg(&self, _: &Space) -> Result<[f64; 3]> {
+        Err(self.lacks("the load average"))
+    }
+
+    /// The swap devices.
+    fn swap(&self, _: &Space) -> Result<Listing<Swap>> {
+        Err(self.lacks("swap devices"))
+    }
+
+    /// What the CPUs spent their time on.
+    fn cptime(&self, _: &Space) -> Result<CpuTime> {
+        Err(self.lacks("CPU times"))
+    }
+
+    /// The CPUs, and where each one's own data lie.
+    fn cpus(&self, _: &Space) -> Result<Cpus> {
+        Err(self.lacks("per-CPU data"))
+    }
+
+    /// The bytes of a CPU's `struct pcpu`.
+    fn pcpu_size(&self) -> Result<u64> {
+        Err(self.lacks("per-CPU data"))
+    }
+
+    /// Where a CPU has its own copy of an item of a per-CPU zone whose pointer is `base`.
+    fn zpcpu(&self, _: &Space, _base: Va, _cpu: u32) -> Result<Va> {
+        Err(self.lacks("per-CPU zones"))
+    }
+
+    /// How far a CPU's dynamic per-CPU variables lie from where they were linked, modulo 2^64.
+    fn dpcpu_offset(&self, _: &Space, _cpu: u32) -> Result<u64> {
+        Err(self.lacks("dynamic per-CPU variables"))
+    }
+
+    /// A variable of which there are several copies, by its plain name: one of the network stack's, or `cpu`'s of a
+    /// dynamic per-CPU variable. None if no such variable has this name.
+    fn copied_variable(&self, _: &Space, _name: &str, _cpu: u32) -> Option<Result<Symbol>> {
+        None
+    }
+
+    /// The error of a question that is not answered for this kernel.
+    fn lacks(&self, what: &str) -> Error {
+        Error::Unsupported(format!("this build cannot read {what} of a {} kernel", self.name()))
+    }
 }
 
 /// Recognises a kernel by what it contains; an error if it is one, and cannot be used.
 pub type Probe = fn(&Symbols, &Space) -> Option<Result<Box<dyn Kernel>>>;
 
 /// Every kernel this build knows.
-pub static KERNELS: &[Probe] = &[freebsd::probe];
+pub static KERNELS: &[Probe] = &[dragonfly::probe, freebsd::probe];
 
 /// Finds a kernel's page tables in physical memory, by its symbols.
 pub type Locate = fn(&Image, Machine, &Symbols) -> Result<Located>;

@@ -1,6 +1,7 @@
 //! Names and addresses of the kernel's functions and variables.
 
 mod ctf;
+mod debug_file;
 mod dwarf;
 mod elf;
 mod elf_hash;
@@ -80,13 +81,25 @@ pub struct Symbols {
 }
 
 impl Symbols {
-    /// Symbols of a kernel file, a resolver, or both; the resolver is asked first.
+    /// Symbols of a kernel file, a resolver, or both; the resolver is asked first. The kernel's types come from its file,
+    /// and from the file of debugging information that lies beside it, if there is one.
     pub fn new(file: Option<Arc<KernelFile>>, resolver: Option<Resolver>) -> Self {
-        let types = Arc::new(file.clone().map(Types::of).unwrap_or_default());
-        Self { file, resolver, types }
+        let types = file.clone().map(Types::of).unwrap_or_default();
+        let debug_file = file.as_deref().and_then(debug_file::find);
+        let types = match debug_file {
+            Some(debug_file) => types.with_debug_file(debug_file),
+            None => types,
+        };
+        Self { file, resolver, types: Arc::new(types) }
     }
 
-    /// The kernel file's type information.
+    /// The same names and types, and a resolver that is asked first.
+    #[must_use]
+    pub fn with_resolver(&self, resolver: Resolver) -> Self {
+        Self { resolver: Some(resolver), ..self.clone() }
+    }
+
+    /// The kernel's types.
     pub fn types(&self) -> &Types {
         &self.types
     }

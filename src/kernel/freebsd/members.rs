@@ -75,7 +75,8 @@ const WANTED: &[(&str, &[&str])] = &[
     ),
     ("prison", &["pr_id"]),
     ("pgrp", &["pg_id", "pg_session"]),
-    ("session", &["s_sid", "s_login", "s_leader"]),
+    ("session", &["s_sid", "s_login", "s_leader", "s_ttyp"]),
+    ("tty", &["t_pgrp", "t_session"]),
     ("sigacts", &["ps_sigignore", "ps_sigcatch"]),
     (
         "vmspace",

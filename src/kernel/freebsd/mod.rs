@@ -1,19 +1,29 @@
 //! FreeBSD.
 
+mod args;
+mod cptime;
+mod dpcpu;
+mod files;
 mod full;
-mod lists;
 mod members;
+mod modules;
+mod msgbuf;
 mod offsets;
+mod pcpu;
 mod procs;
+mod swap;
 mod threads;
+mod user;
 
 pub(super) use full::locate;
 
+use super::fields::Fields;
 use super::kinfo::KinfoProc;
-use super::{Kernel, Listing, Process, Thread, text};
+use super::state::{CpuTime, Cpus, Log, Module, OpenFile, Swap};
+use super::{Kernel, Listing, Process, Thread, lists, loadavg, text};
 use crate::Result;
 use crate::space::Space;
-use crate::symbols::Symbols;
+use crate::symbols::{Symbol, Symbols};
 use kgdbserver_arch::{Bsd, Registers, Va};
 use members::Members;
 use offsets::Offsets;
@@ -61,6 +71,11 @@ impl FreeBsd {
     /// The structure members that type information tells of.
     fn types(&self) -> &Members {
         self.members.get_or_init(|| Members::find(self.symbols.types()))
+    }
+
+    /// Memory, names and types together.
+    fn fields<'a>(&'a self, mem: &'a Space) -> Fields<'a> {
+        Fields { symbols: &self.symbols, mem }
     }
 
     /// A string variable: an array of characters.
@@ -115,5 +130,61 @@ impl Kernel for FreeBsd {
 
     fn getprocs(&self, mem: &Space, threads: bool) -> Result<Listing<KinfoProc>> {
         self.kinfo(mem, threads)
+    }
+
+    fn user_space(&self, mem: &Space, proc: Va) -> Result<Space> {
+        user::space(&self.fields(mem), proc)
+    }
+
+    fn modules(&self, mem: &Space) -> Result<Listing<Module>> {
+        modules::all(&self.fields(mem))
+    }
+
+    fn log(&self, mem: &Space) -> Result<Log> {
+        msgbuf::read(&self.fields(mem))
+    }
+
+    fn args(&self, mem: &Space, proc: Va, limit: usize) -> Result<Vec<String>> {
+        args::args(&self.fields(mem), proc, limit)
+    }
+
+    fn env(&self, mem: &Space, proc: Va, limit: usize) -> Result<Vec<String>> {
+        args::env(&self.fields(mem), proc, limit)
+    }
+
+    fn files(&self, mem: &Space, pid: Option<u32>) -> Result<Listing<OpenFile>> {
+        self.open_files(mem, pid)
+    }
+
+    fn loadavg(&self, mem: &Space) -> Result<[f64; 3]> {
+        loadavg::read(&self.fields(mem))
+    }
+
+    fn swap(&self, mem: &Space) -> Result<Listing<Swap>> {
+        swap::devices(&self.fields(mem))
+    }
+
+    fn cptime(&self, mem: &Space) -> Result<CpuTime> {
+        cptime::read(&self.fields(mem))
+    }
+
+    fn cpus(&self, mem: &Space) -> Result<Cpus> {
+        pcpu::cpus(&self.fields(mem))
+    }
+
+    fn pcpu_size(&self) -> Result<u64> {
+        pcpu::size(&self.symbols)
+    }
+
+    fn zpcpu(&self, mem: &Space, base: Va, cpu: u32) -> Result<Va> {
+        pcpu::zone_item(&self.fields(mem), self.osreldate, base, cpu)
+    }
+
+    fn dpcpu_offset(&self, mem: &Space, cpu: u32) -> Result<u64> {
+        dpcpu::offset(&self.fields(mem), cpu)
+    }
+
+    fn copied_variable(&self, mem: &Space, name: &str, cpu: u32) -> Option<Result<Symbol>> {
+        dpcpu::find(&self.fields(mem), name, cpu)
     }
 }

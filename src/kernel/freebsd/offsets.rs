@@ -14,6 +14,8 @@ pub(super) struct Offsets {
     pub(super) p_threads: u64,
     pub(super) p_pid: u64,
     pub(super) p_comm: u64,
+    /// Exported since 13; the list of a bucket of `pidhashtbl`.
+    pub(super) p_hash: Option<u64>,
     pub(super) td_plist: u64,
     pub(super) td_tid: u64,
     pub(super) td_name: u64,
@@ -32,6 +34,7 @@ impl Offsets {
             p_threads: proc("p_threads")?,
             p_pid: proc("p_pid")?,
             p_comm: proc("p_comm")?,
+            p_hash: proc("p_hash").ok(),
             td_plist: thread("td_plist")?,
             td_tid: thread("td_tid")?,
             td_name: thread("td_name")?,
@@ -43,10 +46,20 @@ impl Offsets {
 }
 
 fn offset(symbols: &Symbols, mem: &Space, structure: &str, member: &str) -> Result<u64> {
-    let exported = format!("{structure}_off_{member}");
+    exported(symbols, mem, &format!("{structure}_off_{member}"), structure, member)
+}
+
+/// A member's offset by the variable that exports it, or else by the types.
+pub(super) fn exported(
+    symbols: &Symbols,
+    mem: &Space,
+    exported: &str,
+    structure: &str,
+    member: &str,
+) -> Result<u64> {
     let typed = || symbols.types().member(structure, member).map(|member| member.offset);
-    let found = variable(symbols, mem, &exported).or_else(typed);
-    found.ok_or_else(|| missing(&exported, &format!("{structure}.{member}")))
+    let found = variable(symbols, mem, exported).or_else(typed);
+    found.ok_or_else(|| missing(exported, &format!("{structure}.{member}")))
 }
 
 fn missing(symbol: &str, what: &str) -> Error {

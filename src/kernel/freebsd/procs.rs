@@ -7,6 +7,7 @@ use crate::kernel::{Listing, Thread};
 use crate::space::Space;
 use crate::{Error, Result};
 use kgdbserver_arch::Va;
+use std::collections::HashSet;
 
 /// What is known of every process.
 #[derive(Debug, Clone)]
@@ -33,6 +34,13 @@ const P_CONTROLT: u64 = 2;
 /// `ki_kiflag`.
 const KI_CTTY: u32 = 1;
 const KI_SLEADER: u32 = 2;
+const KI_LOCKBLOCK: u32 = 4;
+/// `ki_cr_flags`: there are more groups than `ki_groups` holds.
+const KI_CRF_GRP_OVERFLOW: u32 = 0x8000_0000;
+/// `pidhashtbl` has a quarter as many buckets as there may be processes.
+const BUCKET_LIMIT: u64 = 1 << 20;
+/// There are no more pids (PID_MAX is 99999), so no more processes.
+const PROC_LIMIT: usize = 1 << 17;
 /// `ki_wmesg` and `ki_lockname` hold this many characters.
 const MESSAGE_BYTES: usize = 8;
 const EMULATION_BYTES: usize = 16;
@@ -40,14 +48,36 @@ const EMULATION_BYTES: usize = 16;
 const GROUPS: usize = 16;
 
 impl FreeBsd {
-    /// Every process on `allproc` and, where the release has one, on `zombproc`; new ones, still being made, left out.
+    /// Every process; new ones, still being made, left out.
+    ///
+    /// Zombies leave `allproc`. Until 12 they go to `zombproc`; in 13 and 14 that may be missing or empty; in 15 only the
+    /// table of all pids leads to them, and to those that a broken list has lost.
     pub(super) fn procs(&self, mem: &Space) -> Result<Listing<Proc>> {
         let heads = [Some(mem.pointer(self.allproc)?), self.zombproc.and_then(|head| mem.pointer(head).ok())];
         let walks =
             heads.into_iter().flatten().map(|first| lists::walk(mem, "proc", first, self.offsets.p_list));
         let mut list = Listing::from_results(walks.flatten().map(|va| self.proc(mem, va?)));
+        let known: HashSet<Va> = list.items.iter().map(|proc| proc.va).collect();
+        let hashed = self.hashed(mem).into_iter().filter(|va| !known.contains(va));
+        list.items.extend(hashed.filter_map(|va| self.proc(mem, va).ok()));
         list.items.retain(|proc| self.types().uint(mem, proc.va, "proc", "p_state") != Some(PRS_NEW));
         Ok(list)
+    }
+
+    /// The processes in `pidhashtbl`, as far as they can be reached: an array of `pidhash + 1` lists.
+    fn hashed(&self, mem: &Space) -> Vec<Va> {
+        let pointer = u64::from(mem.machine.ptr_bytes);
+        let fields = self.fields(mem);
+        let mask = fields.variable("pidhash").and_then(|at| mem.uint(at, pointer as usize));
+        let (Some(link), Ok(table), Ok(mask)) = (self.offsets.p_hash, fields.head("pidhashtbl"), mask) else {
+            return Vec::new();
+        };
+        let mut found = HashSet::new();
+        let buckets = (0..=mask.min(BUCKET_LIMIT))
+            .map_while(|bucket| table.checked_add(bucket * pointer).and_then(|at| mem.pointer(at).ok()));
+        let walks = buckets.flat_map(|first| lists::walk(mem, "proc", first, link));
+        // A bucket that leads into another one has come to what is known.
+        walks.filter_map(Result::ok).filter(|va| found.insert(*va)).take(PROC_LIMIT).collect()
     }
 
     fn proc(&self, mem: &Space, va: Va) -> Result<Proc> {
@@ -118,7 +148,11 @@ impl FreeBsd {
                 number("td_user_pri")?,
             ])
         };
+        let row = self.proc_row(mem, proc);
+        let blocked =
+            types.uint(mem, thread.va, "thread", "td_inhibitors").is_some_and(|on| on & TDI_LOCK != 0);
         KinfoProc {
+            kiflag: row.kiflag.map(|flag| flag | if blocked { KI_LOCKBLOCK } else { 0 }),
             stat: self.stat(mem, proc.va, Some(thread.va)).or(thread.on_cpu.map(|_| Stat::Run)),
             tid: (!zombie).then_some(thread.tid),
             tdname: Some(thread.comm.clone()),
@@ -130,7 +164,7 @@ impl FreeBsd {
             pri: pri(),
             lastcpu: types.u32(mem, thread.va, "thread", "td_lastcpu"),
             oncpu: thread.on_cpu,
-            ..self.proc_row(mem, proc)
+            ..row
         }
     }
 
@@ -209,15 +243,19 @@ impl FreeBsd {
         row.svuid = number("cr_svuid");
         row.rgid = number("cr_rgid");
         row.svgid = number("cr_svgid");
-        row.cr_flags = number("cr_flags");
-        row.groups = self.groups(mem, ucred);
+        let (groups, overflow) = self.groups(mem, ucred).unzip();
+        row.cr_flags = number("cr_flags").map(|flags| match overflow {
+            Some(true) => flags | KI_CRF_GRP_OVERFLOW,
+            _ => flags,
+        });
+        row.groups = groups;
         let prison = types.pointer(mem, ucred, "ucred", "cr_prison");
         row.jid = prison.and_then(|prison| types.int(mem, prison, "prison", "pr_id"));
     }
 
     /// The effective group, then the others. Until 14 the effective one was the first of `cr_groups`; since 15 it has a
-    /// member of its own.
-    fn groups(&self, mem: &Space, ucred: Va) -> Option<Vec<u32>> {
+    /// member of its own. With them, whether there are more than have a place.
+    fn groups(&self, mem: &Space, ucred: Va) -> Option<(Vec<u32>, bool)> {
         let types = self.types();
         let effective = types.u32(mem, ucred, "ucred", "cr_gid");
         let count = types.u32(mem, ucred, "ucred", "cr_ngroups")? as usize;
@@ -225,7 +263,8 @@ impl FreeBsd {
         let others =
             list.into_iter().flat_map(|list| (0..count as u64).map_while(move |i| list.checked_add(4 * i)));
         let others = others.map_while(|at| u32::try_from(mem.uint(at, 4).ok()?).ok());
-        Some(effective.into_iter().chain(others).take(GROUPS).collect())
+        let groups = effective.into_iter().chain(others).take(GROUPS).collect();
+        Some((groups, count + usize::from(effective.is_some()) > GROUPS))
     }
 
     fn group(&self, mem: &Space, proc: &Proc, row: &mut KinfoProc) {
@@ -239,6 +278,11 @@ impl FreeBsd {
         let leader = types.pointer(mem, session, "session", "s_leader").map(|leader| leader == proc.va);
         let flag = |set: bool, flag: u32| if set { flag } else { 0 };
         row.kiflag = terminal.map(|set| flag(set, KI_CTTY) | flag(leader.unwrap_or(false), KI_SLEADER));
+        let Some(tty) = types.pointer(mem, session, "session", "s_ttyp") else { return };
+        let foreground = types.pointer(mem, tty, "tty", "t_pgrp");
+        row.tpgid = foreground.and_then(|pgrp| types.u32(mem, pgrp, "pgrp", "pg_id"));
+        let owner = types.pointer(mem, tty, "tty", "t_session");
+        row.tsid = owner.and_then(|session| types.u32(mem, session, "session", "s_sid"));
     }
 
     fn memory(&self, mem: &Space, row: &mut KinfoProc) {

@@ -1,5 +1,11 @@
 //! Tables that people read; the command line and the `monitor` commands print the same ones.
 
+mod machine;
+mod strings;
+
+pub use machine::{cptime, farewell, files, loadavg, modules, swap};
+pub use strings::{Strings, Which};
+
 use crate::image::Image;
 use crate::kernel::{Process, Thread};
 use crate::kvm::Kvm;
@@ -92,6 +98,7 @@ pub fn info(kvm: &Kvm) -> Vec<(&'static str, String)> {
             ));
             facts.extend(kernel.panic_message(kvm.space()).map(|message| ("panic", message)));
             facts.extend(crash(kvm));
+            facts.extend(machine::facts(kvm));
         }
     }
     facts

@@ -5,7 +5,7 @@ use crate::{Error, Result};
 use kgdbserver_arch::Va;
 use std::collections::HashSet;
 
-/// No list of processes or threads is longer; a corrupt one may be.
+/// No list of processes, threads or modules is longer; a corrupt one may be.
 const LIMIT: usize = 1 << 20;
 
 /// The structures of a list (queue(3)) that begins at `first`, and whose elements point to the next at `next` bytes.

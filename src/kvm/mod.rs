@@ -4,17 +4,26 @@
 //! nothing ([`Kvm::set_strict`] gives libkvm's way), and one process that cannot be read loses that process, not the
 //! list. All state is the handle's.
 
+mod locate;
+mod machine;
+mod memory;
+mod names;
+mod percpu;
+mod procs;
+
+pub use machine::SWIF_DEV_PREFIX;
+pub use names::Nlist;
+
 use crate::image::{self, Census, Image, RawMemory, Source, Store, raw};
-use crate::kernel::kinfo::{KinfoProc, Op};
 use crate::kernel::{self, Kernel, Listing, Process, Thread};
 use crate::pages::{self, Page};
 use crate::space::Space;
 use crate::symbols::{KernelFile, Resolver, Symbol, Symbols};
 use crate::verify::{self, Verdict};
 use crate::{Error, Result};
-use kgdbserver_arch::{By, Located, Machine, Registers, Va};
+use kgdbserver_arch::{Located, Machine, Registers, Va};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// What to open, and how.
@@ -42,25 +51,9 @@ pub struct Kvm {
     verdict: Verdict,
     kernel: OnceLock<Result<Box<dyn Kernel>>>,
     strict: AtomicBool,
+    /// Whose copy a dynamic per-CPU name means.
+    dpcpu: AtomicU32,
     last_error: Mutex<String>,
-}
-
-/// One name of kvm_nlist(3), and what was found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Nlist {
-    /// The name; an empty one ends the list.
-    pub n_name: String,
-    /// nlist(3)'s type; 0 if the name was not found.
-    pub n_type: u8,
-    /// The address; 0 if the name was not found.
-    pub n_value: u64,
-}
-
-impl Nlist {
-    /// A name to look up.
-    pub fn new(name: impl Into<String>) -> Self {
-        Self { n_name: name.into(), ..Self::default() }
-    }
 }
 
 impl Kvm {
@@ -143,7 +136,7 @@ impl Kvm {
         let image = match &options.raw_memory {
             Some(layout) => raw::open(source, layout),
             None => {
-                image::open(source.clone(), &settings).or_else(|error| recognise_raw(error, source, &symbols))
+                image::open(source.clone(), &settings).or_else(|error| locate::recognise_raw(error, source, &symbols))
             }
         };
         Self::assemble(image?, symbols, options.force)
@@ -154,9 +147,9 @@ impl Kvm {
         let machine = machine.ok_or_else(|| {
             Error::Unsupported("the image does not tell its machine; give the kernel file as well".into())
         })?;
-        let located = locate(&image, machine, &symbols);
-        image.warnings.extend(located.as_ref().and_then(doubt));
-        let space = space(&image, machine, located.as_ref());
+        let located = locate::locate(&image, machine, &symbols);
+        image.warnings.extend(located.as_ref().and_then(locate::doubt));
+        let space = locate::space(&image, machine, located.as_ref());
         let verdict = match symbols.file() {
             None => Verdict::Unverified,
             Some(file) => match verify::compare(file, &space, image.facts.version.as_deref()) {
@@ -174,17 +167,17 @@ impl Kvm {
         located: Option<Result<Located>>,
         verdict: Verdict,
     ) -> Self {
-        let (space, kernel, strict, last_error) =
-            (Arc::new(space), OnceLock::new(), AtomicBool::new(false), Mutex::default());
-        Self { image, space, symbols, located, verdict, kernel, strict, last_error }
+        let (strict, dpcpu, last_error) = (AtomicBool::new(false), AtomicU32::new(0), Mutex::default());
+        let (space, kernel) = (Arc::new(space), OnceLock::new());
+        Self { image, space, symbols, located, verdict, kernel, strict, dpcpu, last_error }
     }
 
     /// The same image, with other names: those that `resolver` finds come first.
     pub fn with_resolver(&self, resolver: Resolver) -> Self {
-        let symbols = Symbols::new(self.symbols.file().cloned(), Some(resolver));
+        let symbols = self.symbols.with_resolver(resolver);
         let machine = self.space.machine;
-        let located = locate(&self.image, machine, &symbols);
-        let space = space(&self.image, machine, located.as_ref());
+        let located = locate::locate(&self.image, machine, &symbols);
+        let space = locate::space(&self.image, machine, located.as_ref());
         Self::new(self.image.clone(), space, symbols, located, self.verdict.clone())
     }
 
@@ -206,89 +199,6 @@ impl Kvm {
         let Machine { arch, big_endian, ptr_bytes } = self.space.machine;
         let host = (std::env::consts::ARCH, cfg!(target_endian = "big"), size_of::<usize>());
         (arch.name, big_endian, usize::from(ptr_bytes)) == host
-    }
-
-    /// With `true` a read that cannot be satisfied whole fails, as in libkvm, instead of returning what could be read.
-    pub fn set_strict(&self, strict: bool) {
-        self.strict.store(strict, Ordering::Relaxed);
-    }
-
-    /// kvm_read2(3): reads kernel memory, and returns how many bytes could be read.
-    ///
-    /// # Errors
-    /// [`Error::Fault`] if not even the first byte can be read, or, in strict mode, not the last.
-    pub fn read2(&self, va: u64, buf: &mut [u8]) -> Result<usize> {
-        let va = Va(va);
-        let result = match self.strict.load(Ordering::Relaxed) {
-            true => self.space.read_exact(va, buf).map(|()| buf.len()),
-            false => self.space.read(va, buf),
-        };
-        self.noted(result)
-    }
-
-    /// kvm_read(3): [`Self::read2`] for addresses as wide as the host's.
-    ///
-    /// # Errors
-    /// Those of [`Self::read2`].
-    pub fn read(&self, va: usize, buf: &mut [u8]) -> Result<usize> {
-        self.read2(va as u64, buf)
-    }
-
-    /// kvm_write(3).
-    ///
-    /// # Errors
-    /// Always, in libkvm's words: a dump cannot be written.
-    pub fn write(&self, va: usize, data: &[u8]) -> Result<usize> {
-        let _ = (va, data);
-        self.noted(Err(Error::ReadOnly))
-    }
-
-    /// kvm_nlist2(3): looks up every name up to the first empty one, and returns how many were not found.
-    ///
-    /// # Errors
-    /// None for an image.
-    pub fn nlist2(&self, list: &mut [Nlist]) -> Result<usize> {
-        let mut unresolved = 0;
-        for entry in list.iter_mut().take_while(|entry| !entry.n_name.is_empty()) {
-            let found = self.symbols.by_name(&entry.n_name);
-            unresolved += usize::from(found.is_none());
-            (entry.n_type, entry.n_value) = found.map_or((0, 0), |symbol| (symbol.n_type(), symbol.va.0));
-        }
-        Ok(unresolved)
-    }
-
-    /// kvm_nlist(3), whose values are as wide as the host's `long`.
-    ///
-    /// # Errors
-    /// For an image of another architecture; use [`Self::nlist2`].
-    pub fn nlist(&self, list: &mut [Nlist]) -> Result<usize> {
-        if !self.native() {
-            return self.noted(Err(Error::Usage("kvm_nlist of non-native vmcore".into())));
-        }
-        self.nlist2(list)
-    }
-
-    /// kvm_getprocs(3): `op` is one of [`Op`], with [`Op::INC_THREAD`] for a row per thread.
-    ///
-    /// # Errors
-    /// No process list in the image, or a selection by what the image cannot tell.
-    pub fn getprocs(&self, op: i32, arg: u32) -> Result<Listing<KinfoProc>> {
-        self.noted(self.select_procs(op, arg))
-    }
-
-    fn select_procs(&self, op: i32, arg: u32) -> Result<Listing<KinfoProc>> {
-        let (op, threads) =
-            Op::parse(op).ok_or_else(|| Error::Usage(format!("bad getprocs operation {op:#x}")))?;
-        let mut rows = self.kernel()?.getprocs(&self.space, threads || op == Op::All)?;
-        let selected: Option<Vec<bool>> = rows.items.iter().map(|row| row.selected(op, arg)).collect();
-        let selected = selected.ok_or_else(|| {
-            Error::Unsupported(format!(
-                "cannot select by {op:?}: the kernel file has no type information (CTF or DWARF) that tells it"
-            ))
-        })?;
-        let mut selected = selected.into_iter();
-        rows.items.retain(|_| selected.next().unwrap_or(false));
-        Ok(rows)
     }
 
     /// kvm_walk_pages(3): calls `each` with every mapped page once, then with every page that is in the image and mapped
@@ -380,48 +290,5 @@ impl Kvm {
     #[cold]
     fn note(&self, error: &Error) {
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = error.to_string();
-    }
-}
-
-/// What no format recognised is raw memory if a kernel is found in it.
-fn recognise_raw(error: Error, source: Arc<dyn Source>, symbols: &Symbols) -> Result<Image> {
-    let Error::UnknownFormat { path, tried } = error else { return Err(error) };
-    let Some(machine) = symbols.file().and_then(|file| file.machine()) else {
-        return Err(Error::UnknownFormat { path, tried });
-    };
-    let image = raw::open(source, &RawMemory::default())?;
-    match kernel::locate(&image, machine, symbols) {
-        Ok(_) => Ok(image),
-        Err(why) => Err(Error::UnknownFormat { path, tried: format!("{tried}; {}: {why}", raw::NAME) }),
-    }
-}
-
-/// Finds the kernel in an image that tells nothing of virtual addresses.
-fn locate(image: &Image, machine: Machine, symbols: &Symbols) -> Option<Result<Located>> {
-    let unknown = image.plain.is_some() && image.regions.is_empty();
-    unknown.then(|| kernel::locate(image, machine, symbols))
-}
-
-fn space(image: &Image, machine: Machine, located: Option<&Result<Located>>) -> Space {
-    let regions = match located {
-        Some(Ok(located)) => &located.regions,
-        _ => &image.regions,
-    };
-    Space::new(machine, regions.clone(), image.memory.clone())
-}
-
-/// What is to be said about a kernel that was not where it was told to be.
-fn doubt(located: &Result<Located>) -> Option<String> {
-    match located {
-        Err(why) => Some(format!("only physical memory can be read: {why}")),
-        Ok(Located { at, by: By::Search(others), .. }) => {
-            let mut text = format!("the kernel was found at physical {at} by its page tables");
-            if let Some(other) = others.first() {
-                text +=
-                    &format!("; there is another one at {other}, so this may be what an earlier boot left");
-            }
-            Some(text)
-        }
-        Ok(_) => None,
     }
 }

@@ -1,0 +1,83 @@
+//! DragonFly. Its kernels export no offsets for debuggers, so everything here stands on type information.
+
+mod files;
+mod procs;
+mod threads;
+
+use super::fields::Fields;
+use super::kinfo::KinfoProc;
+use super::state::OpenFile;
+use super::{Kernel, Listing, Process, Thread, lists, loadavg, text};
+use crate::Result;
+use crate::space::Space;
+use crate::symbols::Symbols;
+use kgdbserver_arch::Registers;
+
+/// A DragonFly kernel.
+struct DragonFly {
+    symbols: Symbols,
+}
+
+/// A kernel that keeps its processes in lists by a hash of the pid.
+pub(super) fn probe(symbols: &Symbols, mem: &Space) -> Option<Result<Box<dyn Kernel>>> {
+    symbols.address("allproc_hsize")?;
+    let fields = Fields { symbols, mem };
+    // Said once and at the beginning: without types nothing can be found.
+    let ready = procs::Lists::find(&fields).map(|_| DragonFly { symbols: symbols.clone() });
+    Some(ready.map(|kernel| Box::new(kernel) as Box<dyn Kernel>))
+}
+
+impl DragonFly {
+    fn fields<'a>(&'a self, mem: &'a Space) -> Fields<'a> {
+        Fields { symbols: &self.symbols, mem }
+    }
+}
+
+impl Kernel for DragonFly {
+    fn name(&self) -> &'static str {
+        "DragonFly"
+    }
+
+    fn version(&self, mem: &Space) -> Option<String> {
+        let version = text(&mem.string(self.symbols.address("version")?, 1024).ok()?);
+        version.lines().next().map(|line| line.trim_end().to_owned()).filter(|line| !line.is_empty())
+    }
+
+    fn panic_message(&self, mem: &Space) -> Option<String> {
+        let message = self.fields(mem).head("panicstr").ok().filter(|va| va.0 != 0)?;
+        mem.string(message, 1024).ok().map(|bytes| text(&bytes))
+    }
+
+    fn processes(&self, mem: &Space) -> Result<Listing<Process>> {
+        let fields = self.fields(mem);
+        let list = procs::all(&fields)?;
+        let process = |proc: &procs::Proc| Process {
+            va: proc.va,
+            pid: proc.pid,
+            ppid: procs::parent(&fields, proc),
+            comm: proc.comm.clone(),
+            state: procs::stat(&fields, proc).map(|stat| stat.letter()),
+        };
+        Ok(Listing { items: list.items.iter().map(process).collect(), problems: list.problems })
+    }
+
+    fn threads(&self, mem: &Space) -> Result<Listing<Thread>> {
+        threads::all(&self.fields(mem))
+    }
+
+    fn saved_registers(&self, mem: &Space, thread: &Thread) -> Result<Registers> {
+        threads::registers(&self.fields(mem), thread)
+    }
+
+    fn getprocs(&self, mem: &Space, threads: bool) -> Result<Listing<KinfoProc>> {
+        procs::kinfo(&self.fields(mem), threads)
+    }
+
+    fn files(&self, mem: &Space, pid: Option<u32>) -> Result<Listing<OpenFile>> {
+        files::open(&self.fields(mem), pid)
+    }
+
+    fn loadavg(&self, mem: &Space) -> Result<[f64; 3]> {
+        loadavg::read(&self.fields(mem))
+    }
+}

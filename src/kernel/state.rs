@@ -1,0 +1,86 @@
+//! What a kernel keeps beside processes and threads: modules, messages, files, and the state of the machine.
+
+use kgdbserver_arch::Va;
+
+/// A kernel module (KLD) that was loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Module {
+    /// Where the structure that describes it lies.
+    pub va: Va,
+    /// Its file's name: `if_em.ko`.
+    pub name: String,
+    /// The path that it was loaded from, where the image can tell.
+    pub path: Option<String>,
+    /// Where its first byte was loaded.
+    pub address: Va,
+    /// Bytes that it occupies, where the image can tell.
+    pub size: Option<u64>,
+}
+
+/// The kernel's message buffer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Log {
+    /// Everything that the ring still holds, the oldest first; bytes that were never written are left out.
+    pub text: String,
+    /// The end of it that no log daemon had read yet.
+    pub unread: String,
+}
+
+/// An open file of a process, `struct kinfo_file`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenFile {
+    /// The process's number.
+    pub pid: u32,
+    /// The process's command name.
+    pub comm: String,
+    /// The descriptor.
+    pub fd: u32,
+    /// Where the `struct file` lies.
+    pub va: Va,
+    /// What it is: `vnode`, `socket`, `pipe`; the kernel's number for what this build has no word for. None where the
+    /// image cannot tell, as with the fields below.
+    pub kind: Option<String>,
+    /// How it was opened (`FREAD` 1, `FWRITE` 2 and more).
+    pub flag: Option<u32>,
+    /// How many descriptors share it.
+    pub count: Option<u32>,
+    /// Where the next read begins, in bytes.
+    pub offset: Option<i64>,
+    /// What it leads to: a vnode, a socket, a pipe.
+    pub data: Option<Va>,
+}
+
+/// A swap device, `struct kvm_swap`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Swap {
+    /// The device's name, without `/dev/`; empty where the image cannot tell.
+    pub name: String,
+    /// Pages in use.
+    pub used: u64,
+    /// Pages in all.
+    pub total: u64,
+    /// The kernel's flags.
+    pub flags: u32,
+}
+
+/// Ticks that all CPUs together spent, by what they did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // the names are the documentation
+pub struct CpuTime {
+    pub user: u64,
+    pub nice: u64,
+    pub system: u64,
+    pub interrupt: u64,
+    pub idle: u64,
+}
+
+/// How many CPUs there are, and where each one's own data lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cpus {
+    /// CPUs in use, `mp_ncpus`.
+    pub count: u32,
+    /// CPUs that the kernel was built for, `mp_maxcpus`.
+    pub max: u32,
+    /// Each one's `struct pcpu`, by number; none of a CPU that is absent.
+    pub pcpu: Vec<Option<Va>>,
+}

@@ -1,0 +1,98 @@
+//! The state of the machine as a whole.
+
+use super::Kvm;
+use crate::image::Addr;
+use crate::kernel::Listing;
+use crate::kernel::state::{CpuTime, Log, Module, Swap};
+use crate::{Error, Result, describe};
+
+/// A flag of [`Kvm::getswapinfo`]: the names of devices begin with `/dev/`.
+pub const SWIF_DEV_PREFIX: i32 = 2;
+
+/// ELF's number for 64-bit PowerPC.
+const EM_PPC64: u16 = 21;
+/// Where the header of a powerpc64 minidump has the address of the kernel's first byte.
+const STARTKERNEL: u64 = 120;
+/// Where powerpc64 kernels are linked to begin.
+const LINKED_AT: u64 = 0x10_0100;
+
+impl Kvm {
+    /// kvm_getloadavg(3): the load average of the last 1, 5 and 15 minutes.
+    ///
+    /// # Errors
+    /// The kernel has no `averunnable`, or it cannot be read or believed.
+    pub fn getloadavg(&self) -> Result<[f64; 3]> {
+        self.noted(self.kernel().and_then(|kernel| kernel.loadavg(self.space())))
+    }
+
+    /// kvm_getswapinfo(3): the swap devices; sizes are in pages. `flags` may be [`SWIF_DEV_PREFIX`]. libkvm's last entry,
+    /// the sum, is [`Self::swap_total`].
+    ///
+    /// # Errors
+    /// The kernel has no `swtailq`, or what type information is missing.
+    pub fn getswapinfo(&self, flags: i32) -> Result<Listing<Swap>> {
+        let mut devices = self.noted(self.kernel().and_then(|kernel| kernel.swap(self.space())))?;
+        if flags & SWIF_DEV_PREFIX != 0 {
+            let named = devices.items.iter_mut().filter(|device| !device.name.is_empty());
+            named.for_each(|device| device.name.insert_str(0, "/dev/"));
+        }
+        Ok(devices)
+    }
+
+    /// The sum of swap devices, without a name.
+    pub fn swap_total(devices: &[Swap]) -> Swap {
+        let add = |sum: Swap, device: &Swap| Swap {
+            used: sum.used.saturating_add(device.used),
+            total: sum.total.saturating_add(device.total),
+            ..sum
+        };
+        devices.iter().fold(Swap::default(), add)
+    }
+
+    /// kvm_getcptime(3): what all CPUs together spent their time on.
+    ///
+    /// # Errors
+    /// Neither `cp_time` nor the type information to add up `pc_cp_time`; memory that the image lacks.
+    pub fn getcptime(&self) -> Result<CpuTime> {
+        self.noted(self.kernel().and_then(|kernel| kernel.cptime(self.space())))
+    }
+
+    /// kvm_kerndisp(3): how far the kernel lies from where it was linked, in bytes. As in libkvm it is 0 but for powerpc64,
+    /// whose minidumps tell it.
+    ///
+    /// # Errors
+    /// The header cannot be read.
+    pub fn kerndisp(&self) -> Result<i64> {
+        if self.space().machine.arch.elf_machine != EM_PPC64 {
+            return Ok(0);
+        }
+        let mut start = [0; 8];
+        let read = self.image().memory.read(Addr::File(STARTKERNEL), &mut start);
+        let start = self.noted(read.map(|_| self.space().machine.uint(&start)).map_err(|why| {
+            Error::Unsupported(format!("the image does not tell where the kernel begins: {}", describe(why)))
+        }))?;
+        Ok(start.wrapping_sub(LINKED_AT).cast_signed())
+    }
+
+    /// The modules that were loaded, the kernel itself left out.
+    ///
+    /// # Errors
+    /// Those of [`Self::kernel`], or no list to begin with.
+    pub fn modules(&self) -> Result<Listing<Module>> {
+        self.noted(self.kernel().and_then(|kernel| kernel.modules(self.space())))
+    }
+
+    /// The message buffer.
+    ///
+    /// # Errors
+    /// Those of [`Self::kernel`]; no `msgbufp`, or it cannot be read or believed.
+    pub fn log(&self) -> Result<Log> {
+        let read = self.kernel().and_then(|kernel| kernel.log(self.space()));
+        self.noted(read.map_err(|error| match error {
+            Error::NoSymbol(name) => {
+                Error::Unsupported(format!("{name}: no such symbol, so no message buffer"))
+            }
+            other => other,
+        }))
+    }
+}

@@ -1,0 +1,61 @@
+//! Names and their addresses.
+
+use super::Kvm;
+use crate::symbols::Symbol;
+use crate::{Error, Result};
+use std::sync::atomic::Ordering;
+
+/// One name of kvm_nlist(3), and what was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Nlist {
+    /// The name; an empty one ends the list.
+    pub n_name: String,
+    /// nlist(3)'s type; 0 if the name was not found.
+    pub n_type: u8,
+    /// The address; 0 if the name was not found.
+    pub n_value: u64,
+}
+
+impl Nlist {
+    /// A name to look up.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { n_name: name.into(), ..Self::default() }
+    }
+}
+
+impl Kvm {
+    /// kvm_nlist2(3): looks up every name up to the first empty one, and returns how many were not found.
+    ///
+    /// # Errors
+    /// None for an image.
+    pub fn nlist2(&self, list: &mut [Nlist]) -> Result<usize> {
+        let mut unresolved = 0;
+        for entry in list.iter_mut().take_while(|entry| !entry.n_name.is_empty()) {
+            let found = self.symbol(&entry.n_name);
+            unresolved += usize::from(found.is_none());
+            (entry.n_type, entry.n_value) = found.map_or((0, 0), |symbol| (symbol.n_type(), symbol.va.0));
+        }
+        Ok(unresolved)
+    }
+
+    /// kvm_nlist(3), whose values are as wide as the host's `long`.
+    ///
+    /// # Errors
+    /// For an image of another architecture; use [`Self::nlist2`].
+    pub fn nlist(&self, list: &mut [Nlist]) -> Result<usize> {
+        if !self.native() {
+            return self.noted(Err(Error::Usage("kvm_nlist of non-native vmcore".into())));
+        }
+        self.nlist2(list)
+    }
+
+    /// The symbol of a name; failing that, the variable of the network stack (VNET) or of the CPU that
+    /// [`Self::dpcpu_setcpu`] chose (DPCPU) that has this name, at the address of its copy.
+    pub fn symbol(&self, name: &str) -> Option<Symbol> {
+        self.symbols.by_name(name).or_else(|| {
+            let cpu = self.dpcpu.load(Ordering::Relaxed);
+            let found = self.kernel().ok()?.copied_variable(self.space(), name, cpu)?;
+            self.noted(found).ok()
+        })
+    }
+}

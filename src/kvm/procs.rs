@@ -1,0 +1,77 @@
+//! Processes, and what belongs to them.
+
+use super::Kvm;
+use crate::kernel::Listing;
+use crate::kernel::kinfo::{KinfoProc, Op};
+use crate::kernel::state::OpenFile;
+use crate::{Error, Result};
+use kgdbserver_arch::Va;
+
+impl Kvm {
+    /// kvm_getprocs(3): `op` is one of [`Op`], with [`Op::INC_THREAD`] for a row per thread.
+    ///
+    /// # Errors
+    /// No process list in the image, or a selection by what the image cannot tell.
+    pub fn getprocs(&self, op: i32, arg: u32) -> Result<Listing<KinfoProc>> {
+        self.noted(self.select_procs(op, arg))
+    }
+
+    fn select_procs(&self, op: i32, arg: u32) -> Result<Listing<KinfoProc>> {
+        let (op, threads) =
+            Op::parse(op).ok_or_else(|| Error::Usage(format!("bad getprocs operation {op:#x}")))?;
+        let mut rows = self.kernel()?.getprocs(&self.space, threads || op == Op::All)?;
+        let selected: Option<Vec<bool>> = rows.items.iter().map(|row| row.selected(op, arg)).collect();
+        let selected = selected.ok_or_else(|| {
+            Error::Unsupported(format!(
+                "cannot select by {op:?}: the kernel file has no type information (CTF or DWARF) that tells it"
+            ))
+        })?;
+        let mut selected = selected.into_iter();
+        rows.items.retain(|_| selected.next().unwrap_or(false));
+        Ok(rows)
+    }
+
+    /// kvm_getargv(3): the arguments of a process, at most `nchr` bytes of them (0: all). Unlike libkvm we have them of
+    /// a dump where the kernel keeps a copy, which it does of short ones, or where the process's memory is in the image.
+    ///
+    /// # Errors
+    /// "cannot read user space from dead kernel", and why; or what type information is missing.
+    pub fn getargv(&self, proc: &KinfoProc, nchr: usize) -> Result<Vec<String>> {
+        self.noted(self.kernel().and_then(|kernel| kernel.args(self.space(), proc.paddr, nchr)))
+    }
+
+    /// kvm_getenvv(3): the environment of a process, at most `nchr` bytes of it (0: all).
+    ///
+    /// # Errors
+    /// Those of [`Self::getargv`]. The kernel keeps no copy, so minidumps rarely have it.
+    pub fn getenvv(&self, proc: &KinfoProc, nchr: usize) -> Result<Vec<String>> {
+        self.noted(self.kernel().and_then(|kernel| kernel.env(self.space(), proc.paddr, nchr)))
+    }
+
+    /// kvm_getfiles(3): the files that processes have open; of one process where `pid` is given.
+    ///
+    /// # Errors
+    /// No such process, no process list, or what type information is missing.
+    pub fn getfiles(&self, pid: Option<u32>) -> Result<Listing<OpenFile>> {
+        self.noted(self.kernel().and_then(|kernel| kernel.files(self.space(), pid)))
+    }
+
+    /// The row of a process.
+    ///
+    /// # Errors
+    /// No such process, or no process list.
+    pub fn proc(&self, pid: u32) -> Result<KinfoProc> {
+        let rows = self.kernel().and_then(|kernel| kernel.getprocs(self.space(), false))?.items;
+        rows.into_iter().find(|row| row.pid == pid).ok_or_else(|| no_process(pid))
+    }
+
+    /// The address of a process's structure.
+    pub(super) fn process(&self, pid: u32) -> Result<Va> {
+        let found = self.processes()?.items.into_iter().find(|process| process.pid == pid);
+        found.map(|process| process.va).ok_or_else(|| no_process(pid))
+    }
+}
+
+fn no_process(pid: u32) -> Error {
+    Error::Usage(format!("no process has the number {pid}"))
+}
