@@ -1,6 +1,7 @@
 use super::files::Files;
 use super::{Named, Outcome};
 use clap::Args;
+use kgdbserver::kernel::state::{CpuTime, Swap};
 use kgdbserver::report;
 use kgdbserver::verify::Verdict;
 use kgdbserver::{Kvm, kernel::Thread};
@@ -83,6 +84,19 @@ fn json(kvm: &Kvm) -> Value {
         "threads": threads.as_ref().map(|list| list.items.len()),
         "unreadable": threads.as_ref().map(|list| list.problems.len()),
         "crashed": crashed.map(thread),
+        "cpus": kvm.getncpus().ok(),
+        "loadavg": kvm.getloadavg().ok(),
+        "cptime": kvm.getcptime().ok().map(|time| cptime(&time)),
+        "swap": kvm.getswapinfo(0).ok().map(|list| list.items.iter().map(swap).collect::<Vec<_>>()),
         "warnings": image.warnings,
     })
+}
+
+fn cptime(time: &CpuTime) -> Value {
+    let CpuTime { user, nice, system, interrupt, idle } = time;
+    json!({ "user": user, "nice": nice, "system": system, "interrupt": interrupt, "idle": idle })
+}
+
+fn swap(device: &Swap) -> Value {
+    json!({ "device": device.name, "total": device.total, "used": device.used, "flags": device.flags })
 }

@@ -2,17 +2,23 @@
 
 mod debugger;
 mod demo;
+mod dmesg;
 mod files;
 mod info;
+mod modules;
 mod nlist;
+mod open_files;
 mod ps;
 mod read;
 mod serve;
+mod strings;
 mod wrapping;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use kgdbserver::image::RawMemory;
+use kgdbserver::kernel::Listing;
+use kgdbserver::report::Which;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -63,6 +69,13 @@ enum Command {
     Ps(ps::Ps),
     Nlist(nlist::NlistCommand),
     Read(read::Read),
+    Modules(modules::Modules),
+    Dmesg(dmesg::Dmesg),
+    Files(open_files::OpenFiles),
+    /// Show the arguments of processes.
+    Args(strings::StringsCommand),
+    /// Show the environments of processes.
+    Env(strings::StringsCommand),
     Demo(demo::Demo),
 }
 
@@ -105,6 +118,11 @@ pub(crate) fn run() -> ExitCode {
         Some(Command::Ps(ps)) => ps.run(),
         Some(Command::Nlist(nlist)) => nlist.run(),
         Some(Command::Read(read)) => read.run(),
+        Some(Command::Modules(modules)) => modules.run(),
+        Some(Command::Dmesg(dmesg)) => dmesg.run(),
+        Some(Command::Files(files)) => files.run(),
+        Some(Command::Args(strings)) => strings.run(Which::Arguments),
+        Some(Command::Env(strings)) => strings.run(Which::Environment),
         Some(Command::Demo(demo)) => demo.run(),
     };
     result.unwrap_or_else(|failure| failure.report())
@@ -171,6 +189,25 @@ impl Failure {
                 })
             }
         }
+    }
+}
+
+/// Says what a listing lost, and gives the rest.
+fn report<T>(list: Listing<T>) -> Vec<T> {
+    list.problems.iter().for_each(|problem| log::warn!("{problem}"));
+    list.items
+}
+
+/// The only argument behind the files, a process's number, if there is one.
+fn pid(arguments: &[OsString]) -> Result<Option<u32>, Failure> {
+    match arguments {
+        [] => Ok(None),
+        [pid] => {
+            let bad =
+                || Failure::Usage(format!("{}: no such file, and not a process's number", pid.display()));
+            pid.to_str().and_then(|pid| pid.parse().ok()).map(Some).ok_or_else(bad)
+        }
+        [_, extra, ..] => Err(Failure::Usage(format!("{}: one process is enough", extra.display()))),
     }
 }
 

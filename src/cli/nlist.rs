@@ -33,7 +33,7 @@ impl NlistCommand {
             return Err(Failure::Usage("nlist takes [KERNEL] IMAGE NAME...".into()));
         }
         let kvm = files.open(&self.named)?;
-        let found: Vec<_> = names.into_iter().map(|name| (kvm.symbols().by_name(&name), name)).collect();
+        let found: Vec<_> = names.into_iter().map(|name| (kvm.symbol(&name), name)).collect();
         let unresolved: Vec<_> =
             found.iter().filter(|(symbol, _)| symbol.is_none()).map(|(_, name)| name).collect();
         let mut out = std::io::stdout().lock();
@@ -45,7 +45,7 @@ impl NlistCommand {
                 json!({ "name": name, "address": address, "type": symbol.letter().to_string(), "size": symbol.size })
             };
             let symbols: Vec<_> = symbols.iter().map(symbol).collect();
-            writeln!(out, "{:#}", json!({ "symbols": symbols, "unresolved": unresolved }))?;
+            writeln!(out, "{:#}", json!({ "schema": 1, "symbols": symbols, "unresolved": unresolved }))?;
         } else {
             for (symbol, name) in found.iter().filter_map(|(symbol, name)| Some((symbol.as_ref()?, name))) {
                 writeln!(out, "{:016x} {} {name}", symbol.va.0, symbol.letter())?;

@@ -1,8 +1,8 @@
 use super::files::Files;
-use super::{Failure, Named, Outcome};
+use super::{Failure, Named, Outcome, report};
 use clap::Args;
 use kgdbserver::Kvm;
-use kgdbserver::kernel::{Listing, Process, Thread};
+use kgdbserver::kernel::{Process, Thread};
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::io::Write;
@@ -41,15 +41,9 @@ impl Ps {
     }
 }
 
-/// Says what a listing lost, and gives the rest.
-fn report<T>(list: Listing<T>) -> Vec<T> {
-    list.problems.iter().for_each(|problem| log::warn!("{problem}"));
-    list.items
-}
-
 fn threads_json(kvm: &Kvm) -> Result<Value, Failure> {
     let threads: Vec<Value> = report(kvm.threads()?).iter().map(|thread| thread_json(kvm, thread)).collect();
-    Ok(json!({ "threads": threads }))
+    Ok(json!({ "schema": 1, "threads": threads }))
 }
 
 fn thread_json(kvm: &Kvm, thread: &Thread) -> Value {
@@ -84,5 +78,5 @@ fn processes_json(kvm: &Kvm) -> Result<Value, Failure> {
         })
     };
     let processes: Vec<Value> = report(kvm.processes()?).iter().map(process).collect();
-    Ok(json!({ "processes": processes }))
+    Ok(json!({ "schema": 1, "processes": processes }))
 }

@@ -92,8 +92,8 @@ fn parse_address(kvm: &Kvm, text: &str) -> Result<u64, Failure> {
     }
     let (name, offset) = text.split_once('+').unwrap_or((text, "0"));
     let offset = number(offset).ok_or_else(|| Failure::Usage(format!("{offset}: not an offset")))?;
-    let va = kvm.symbols().address(name).ok_or_else(|| Error::NoSymbol(name.into()))?;
-    Ok(va.0.wrapping_add(offset))
+    let symbol = kvm.symbol(name).ok_or_else(|| Error::NoSymbol(name.into()))?;
+    Ok(symbol.va.0.wrapping_add(offset))
 }
 
 fn number(text: &str) -> Option<u64> {

@@ -58,6 +58,8 @@ impl How {
     pub(super) fn serve(&self, kvm: Kvm) -> Outcome {
         let kvm = Arc::new(kvm);
         let server = Server::new(kvm.clone());
+        // No debugger has a place for this: gdb takes a console packet only while the target runs, and lldb too.
+        eprint!("{}", kgdbserver::report::farewell(&kvm));
         if self.stdio {
             server.stdio();
             return Ok(ExitCode::SUCCESS);

@@ -1,10 +1,16 @@
 //! `monitor`: commands of our own, typed in the debugger. One file each; all only read.
 
 mod bt;
+mod dmesg;
+mod files;
 mod help;
 mod info;
+mod loadavg;
+mod modules;
 mod nlist;
 mod ps;
+mod strings;
+mod swap;
 mod threads;
 
 use super::target::KernelTarget;
@@ -30,6 +36,13 @@ static COMMANDS: &[Command] = &[
         run: bt::run,
     },
     Command { name: "nlist", arguments: "NAME...", help: "addresses of symbols", run: nlist::run },
+    Command { name: "modules", arguments: "", help: "kernel modules", run: modules::run },
+    Command { name: "dmesg", arguments: "", help: "the message buffer", run: dmesg::run },
+    Command { name: "args", arguments: "[PID]", help: "arguments of processes", run: strings::args },
+    Command { name: "env", arguments: "[PID]", help: "environments of processes", run: strings::env },
+    Command { name: "files", arguments: "[PID]", help: "open files", run: files::run },
+    Command { name: "loadavg", arguments: "", help: "load average", run: loadavg::run },
+    Command { name: "swap", arguments: "", help: "swap devices", run: swap::run },
 ];
 
 /// What a command prints. An unknown one gets the list.
@@ -40,4 +53,19 @@ pub(super) fn run(target: &KernelTarget, line: &str) -> String {
         Some(command) => (command.run)(target, arguments).unwrap_or_else(|error| format!("{error}\n")),
         None => format!("{name}: no such command\n{}", help::text()),
     }
+}
+
+/// The only argument, a process's number, if there is one.
+fn pid(arguments: &[&str]) -> Result<Option<u32>, String> {
+    match arguments {
+        [] => Ok(None),
+        [pid] => pid.parse().map(Some).map_err(|_| format!("{pid}: not a process's number")),
+        _ => Err("at most one process's number".into()),
+    }
+}
+
+/// A table, and behind it what could not be read.
+fn with_problems<T>(list: &crate::kernel::Listing<T>, table: impl Fn(&[T]) -> String) -> String {
+    let problems: String = list.problems.iter().map(|problem| format!("{problem}\n")).collect();
+    table(&list.items) + &problems
 }

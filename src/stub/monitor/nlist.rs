@@ -4,7 +4,7 @@ pub(super) fn run(target: &KernelTarget, names: &[&str]) -> Result<String, Strin
     if names.is_empty() {
         return Err("monitor nlist NAME...".into());
     }
-    let line = |name: &&str| match target.kvm.symbols().by_name(name) {
+    let line = |name: &&str| match target.kvm.symbol(name) {
         Some(symbol) => format!("{:016x} {} {name}\n", symbol.va.0, symbol.letter()),
         None => format!("{name}: no such symbol\n"),
     };
