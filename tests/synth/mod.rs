@@ -16,6 +16,7 @@
 )]
 
 mod bytes;
+pub mod compiled;
 pub mod dumpdev;
 pub mod elf;
 pub mod elfcore;
@@ -26,6 +27,7 @@ pub mod minidump;
 pub mod tables;
 
 pub use bytes::{Endian, put, round_up};
+pub use compiled::Compiled;
 pub use dumpdev::{Device, DumpHeader};
 pub use elf::Elf;
 pub use elfcore::ElfCore;

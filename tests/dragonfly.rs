@@ -1,0 +1,142 @@
+//! A compiled DragonFly kernel: processes, lwps and the kernel's own threads.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test may fail by panicking")]
+
+mod synth;
+
+use kgdbserver::Kvm;
+use kgdbserver::kernel::kinfo::{Op, Stat};
+use kgdbserver::kvm::Options;
+use synth::Compiled;
+
+fn open(built: &Compiled) -> Kvm {
+    let options = Options { kernel: Some(built.file("kernel")), ..Options::default() };
+    Kvm::open_with(&built.save(), options).expect("open")
+}
+
+/// The boundary: threads and problems as text.
+fn check(built: &Compiled, expected: &str) {
+    let list = open(built).threads().expect("threads");
+    let line = |thread: &kgdbserver::kernel::Thread| {
+        let crashed = if thread.crashed { "*" } else { "" };
+        let cpu = thread.on_cpu.map(|cpu| format!(" cpu{cpu}")).unwrap_or_default();
+        let wait = thread.wait.as_ref().map(|wait| format!(" {wait}")).unwrap_or_default();
+        format!("{crashed}{:#x} {} {}{cpu}{wait}\n", thread.tid, thread.pid, thread.name)
+    };
+    let problems = list.problems.iter().map(|problem| format!("{problem}\n"));
+    let got: String = list.items.iter().map(line).chain(problems).collect();
+    assert_eq!(got.trim_end(), expected.trim_end());
+}
+
+const THREADS: &str = "\
+*0x32c00003 812 worker cpu0
+0x100001 1 init wait
+0x32c00001 812 worker
+0x32c00002 812 worker
+0x32c00004 812 worker
+0x32c00005 812 worker
+0x32c00006 812 worker cpu1
+0x10000000000000 0 idle_0
+0x10000000000001 0 netisr 1 idle
+";
+
+#[test]
+fn every_lwp_and_kernel_thread_is_found_once_and_in_order() {
+    let Some(built) = Compiled::new("dragonfly.c") else { return };
+    check(&built, THREADS);
+}
+
+#[test]
+fn registers_are_where_the_types_say() {
+    let Some(built) = Compiled::new("dragonfly.c") else { return };
+    let kvm = open(&built);
+    let threads = kvm.threads().expect("threads").items;
+    let pc = |tid: u64| {
+        let thread = threads.iter().find(|thread| thread.tid == tid).expect("the thread");
+        kvm.registers(thread).expect("registers")
+    };
+    assert_eq!(pc(0x32c0_0003).pc(), Some(0xffff_ffff_8020_4444), "dumppcb");
+    assert_eq!(pc(0x32c0_0006).pc(), Some(0xffff_ffff_8020_5555), "stoppcbs of CPU 1");
+    let sleeping = pc(0x32c0_0001);
+    assert_eq!(sleeping.pc(), Some(0xffff_ffff_8020_3333));
+    assert_eq!(sleeping.known().find(|(name, _)| *name == "r15"), Some(("r15", 15)));
+    assert_eq!(sleeping.known().find(|(name, _)| *name == "rax"), None, "not saved");
+    assert_eq!(pc(1 << 52).pc(), None, "a kernel thread's are on its stack");
+}
+
+#[test]
+fn processes_and_their_rows() {
+    let Some(built) = Compiled::new("dragonfly.c") else { return };
+    let kvm = open(&built);
+    let list = kvm.processes().expect("processes");
+    let seen: Vec<_> = list.items.iter().map(|p| (p.pid, p.ppid, p.state, p.comm.as_str())).collect();
+    assert_eq!(
+        seen,
+        [(1, None, Some('S'), "init"), (5, Some(1), Some('Z'), "true"), (812, Some(1), Some('S'), "worker")]
+    );
+    assert!(list.problems.is_empty());
+
+    let rows = kvm.getprocs(Op::Proc as i32, 0).expect("getprocs").items;
+    assert_eq!(rows.iter().map(|row| row.pid).collect::<Vec<_>>(), [1, 5, 812]);
+    let worker = rows.last().expect("a row");
+    assert_eq!(
+        (worker.uid, worker.ruid, worker.groups.clone()),
+        (Some(1001), Some(1002), Some(vec![100, 5]))
+    );
+    assert_eq!((worker.pgid, worker.sid, worker.login.as_deref()), (Some(812), Some(812), Some("joe")));
+    assert_eq!((worker.nice, worker.numthreads, worker.tid), (Some(-5), Some(6), Some(1)));
+    assert_eq!(rows.get(1).map(|row| (row.stat, row.tid)), Some((Some(Stat::Zombie), None)));
+    let all = kvm.getprocs(Op::Uid as i32 | Op::INC_THREAD, 1001);
+    assert!(all.is_err(), "the other processes have no credentials here");
+    let threads = kvm.getprocs(Op::Pid as i32 | Op::INC_THREAD, 812).expect("getprocs").items;
+    assert_eq!(threads.iter().map(|row| row.tid).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6].map(Some));
+
+    let kernel = kvm.kernel().expect("a kernel");
+    assert_eq!(kernel.name(), "DragonFly");
+    assert_eq!(kernel.version(kvm.space()).as_deref(), Some("DragonFly v6.4-TEST a compiled kernel"));
+    assert_eq!(kernel.panic_message(kvm.space()).as_deref(), Some("a compiled panic"));
+}
+
+#[test]
+fn files_and_load() {
+    let Some(built) = Compiled::new("dragonfly.c") else { return };
+    let kvm = open(&built);
+    let files = kvm.getfiles(Some(812)).expect("files").items;
+    let seen: Vec<_> = files.iter().map(|file| (file.fd, file.kind.as_deref(), file.offset)).collect();
+    assert_eq!(seen, [(0, Some("vnode"), Some(7)), (2, Some("socket"), Some(0))]);
+    assert_eq!(kvm.getloadavg().expect("load"), [1.0, 0.5, 0.0]);
+    let unsupported = kvm.getswapinfo(0).expect_err("not read").to_string();
+    assert_eq!(unsupported, "this build cannot read swap devices of a DragonFly kernel");
+}
+
+#[test]
+fn a_tree_that_leads_in_a_circle_loses_no_more_than_it_must() {
+    let Some(mut built) = Compiled::new("dragonfly.c") else { return };
+    let (w4, w3) = (built.symbol("w4"), built.symbol("w3"));
+    built.poke_word("w4", 0, w3);
+    // The node w4 is readable, so it is kept; what it leads to is not followed.
+    check(&built, &format!("{THREADS}lwp at {w3:#x}: the tree comes back to it"));
+    built.poke_word("w4", 0, 0x1000);
+    let lost = "lwp: invalid";
+    let list = open(&built).threads().expect("threads");
+    assert_eq!((list.items.len(), list.problems.len()), (9, 1), "{lost} {:?}", list.problems);
+    // A node of another process is not this one's.
+    built.poke_word("w4", 0, 0);
+    let init = built.symbol("init");
+    built.poke_word("w4", 32, init);
+    let expected = THREADS.replace("0x32c00004 812 worker\n", "");
+    check(&built, &format!("{expected}lwp at {w4:#x}: it belongs to another process"));
+}
+
+#[test]
+fn absurd_counts_and_absent_types_are_said() {
+    let Some(mut built) = Compiled::new("dragonfly.c") else { return };
+    built.poke("allproc_hsize", 0, &i32::MAX.to_le_bytes());
+    let error = open(&built).threads().expect_err("refused").to_string();
+    assert!(error.ends_with("2147483647 process lists"), "{error}");
+    built.poke("allproc_hsize", 0, &4_u32.to_le_bytes());
+    built.poke("ncpus", 0, &i32::MAX.to_le_bytes());
+    assert_eq!(open(&built).threads().expect("threads").items.len(), 7, "no CPU can be believed");
+    built.hide_debug_file();
+    let error = open(&built).threads().expect_err("no types").to_string();
+    assert_eq!(error, "proc.p_list.le_next is needed, and the kernel has no type information");
+}
