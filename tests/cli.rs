@@ -286,6 +286,10 @@ mod info {
             "threads": saved.built.facts.threads.len(),
             "unreadable": 0,
             "crashed": { "tid": 100_670, "pid": 800, "name": "sysctl", "cpu": 2 },
+            "cpus": null,
+            "loadavg": null,
+            "cptime": null,
+            "swap": null,
             "warnings": [],
         });
         assert_eq!(json_of(&saved, "info --json kernel vmcore"), expected);
@@ -351,7 +355,7 @@ mod ps {
             json!({ "pid": pid, "ppid": null, "comm": own[0].comm, "state": state, "threads": own.len() })
         };
         let rows: Vec<Value> = facts.pids.iter().map(row).collect();
-        assert_eq!(json_of(&saved, "ps kernel vmcore --json"), json!({ "processes": rows }));
+        assert_eq!(json_of(&saved, "ps kernel vmcore --json"), json!({ "schema": 1, "processes": rows }));
     }
 
     #[test]
@@ -413,11 +417,11 @@ mod nlist {
             let address = format!("{:#x}", saved.built.facts.symbol(real));
             json!({ "name": name, "address": address, "type": kind, "size": size })
         };
-        let expected = json!({ "symbols": [row("hz", "hz", "B", 4), row("_panic", "panic", "T", 0x50)], "unresolved": [] });
+        let expected = json!({ "schema": 1, "symbols": [row("hz", "hz", "B", 4), row("_panic", "panic", "T", 0x50)], "unresolved": [] });
         assert_eq!(json_of(&saved, "nlist kernel vmcore hz _panic --json"), expected);
         let output = run(&saved, "nlist --json kernel vmcore nonsense hz _absent");
         assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(1), ""));
-        let expected = json!({ "symbols": [row("hz", "hz", "B", 4)], "unresolved": ["nonsense", "_absent"] });
+        let expected = json!({ "schema": 1, "symbols": [row("hz", "hz", "B", 4)], "unresolved": ["nonsense", "_absent"] });
         assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), expected);
     }
 

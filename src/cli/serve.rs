@@ -58,7 +58,8 @@ impl How {
     pub(super) fn serve(&self, kvm: Kvm) -> Outcome {
         let kvm = Arc::new(kvm);
         let server = Server::new(kvm.clone());
-        // No debugger has a place for this: gdb takes a console packet only while the target runs, and lldb too.
+        // Said here and not to the debugger: a console packet before the answer to `?` ends the connection in gdb 13, and
+        // lldb 19 takes it for a state that it does not know.
         eprint!("{}", kgdbserver::report::farewell(&kvm));
         if self.stdio {
             server.stdio();

@@ -121,7 +121,7 @@ pub struct KinfoProc {
     pub sigcatch: Option<Vec<u8>>,
     /// Bytes.
     pub size: Option<u64>,
-    /// Pages, as the next four.
+    /// Pages, as the next four; as in libkvm without the kernel stacks that a live system adds.
     pub rssize: Option<u64>,
     pub swrss: Option<u64>,
     pub tsize: Option<u64>,

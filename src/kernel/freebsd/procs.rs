@@ -162,7 +162,8 @@ impl FreeBsd {
             siglist: types.bytes(mem, thread.va, "thread", "td_siglist"),
             sigmask: types.bytes(mem, thread.va, "thread", "td_sigmask"),
             pri: pri(),
-            lastcpu: types.u32(mem, thread.va, "thread", "td_lastcpu"),
+            // NOCPU, -1: it has never run.
+            lastcpu: types.u32(mem, thread.va, "thread", "td_lastcpu").filter(|cpu| *cpu != u32::MAX),
             oncpu: thread.on_cpu,
             ..row
         }
