@@ -216,7 +216,7 @@ fn the_machines_state() {
     check(kvm.getcptime(), "CpuTime { user: 11, nice: 22, system: 33, interrupt: 44, idle: 55 }");
     check(kvm.getncpus(), "2");
     check(kvm.getmaxcpu(), "4");
-    check(kvm.kerndisp(), "0");
+    assert_eq!(kvm.kerndisp(), 0);
     let swap = kvm.getswapinfo(SWIF_DEV_PREFIX).expect("swap");
     let rows: Vec<_> = swap.items.iter().map(|d| (d.name.as_str(), d.used, d.total, d.flags)).collect();
     assert_eq!(rows, [("/dev/ada0p2", 321, 262_144, 1), ("", 0, 1000, 0)]);

@@ -1,20 +1,12 @@
 //! The state of the machine as a whole.
 
 use super::Kvm;
-use crate::image::Addr;
 use crate::kernel::Listing;
 use crate::kernel::state::{CpuTime, Log, Module, Swap};
-use crate::{Error, Result, describe};
+use crate::{Error, Result};
 
 /// A flag of [`Kvm::getswapinfo`]: the names of devices begin with `/dev/`.
 pub const SWIF_DEV_PREFIX: i32 = 2;
-
-/// ELF's number for 64-bit PowerPC.
-const EM_PPC64: u16 = 21;
-/// Where the header of a powerpc64 minidump has the address of the kernel's first byte.
-const STARTKERNEL: u64 = 120;
-/// Where powerpc64 kernels are linked to begin.
-const LINKED_AT: u64 = 0x10_0100;
 
 impl Kvm {
     /// kvm_getloadavg(3): the load average of the last 1, 5 and 15 minutes.
@@ -57,23 +49,6 @@ impl Kvm {
         self.noted(self.kernel().and_then(|kernel| kernel.cptime(self.space())))
     }
 
-    /// kvm_kerndisp(3): how far the kernel lies from where it was linked, in bytes. As in libkvm it is 0 but for powerpc64,
-    /// whose minidumps tell it.
-    ///
-    /// # Errors
-    /// The header cannot be read.
-    pub fn kerndisp(&self) -> Result<i64> {
-        if self.space().machine.arch.elf_machine != EM_PPC64 {
-            return Ok(0);
-        }
-        let mut start = [0; 8];
-        let read = self.image().memory.read(Addr::File(STARTKERNEL), &mut start);
-        let start = self.noted(read.map(|_| self.space().machine.uint(&start)).map_err(|why| {
-            Error::Unsupported(format!("the image does not tell where the kernel begins: {}", describe(why)))
-        }))?;
-        Ok(start.wrapping_sub(LINKED_AT).cast_signed())
-    }
-
     /// The modules that were loaded, the kernel itself left out.
     ///
     /// # Errors
@@ -82,11 +57,14 @@ impl Kvm {
         self.noted(self.kernel().and_then(|kernel| kernel.modules(self.space())))
     }
 
-    /// The message buffer.
+    /// The message buffer: from memory, or as the image keeps it beside memory (a textdump has nothing else).
     ///
     /// # Errors
     /// Those of [`Self::kernel`]; no `msgbufp`, or it cannot be read or believed.
     pub fn log(&self) -> Result<Log> {
+        if let Some(text) = &self.image().facts.log {
+            return Ok(Log { text: text.clone(), unread: String::new() });
+        }
         let read = self.kernel().and_then(|kernel| kernel.log(self.space()));
         self.noted(read.map_err(|error| match error {
             Error::NoSymbol(name) => {
