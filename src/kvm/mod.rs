@@ -135,9 +135,8 @@ impl Kvm {
         let symbols = Symbols::new(file.map(Arc::new), options.resolver);
         let image = match &options.raw_memory {
             Some(layout) => raw::open(source, layout),
-            None => {
-                image::open(source.clone(), &settings).or_else(|error| locate::recognise_raw(error, source, &symbols))
-            }
+            None => image::open(source.clone(), &settings)
+                .or_else(|error| locate::recognise_raw(error, source, &symbols)),
         };
         Self::assemble(image?, symbols, options.force)
     }
