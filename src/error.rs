@@ -84,13 +84,15 @@ pub fn describe(why: Fault) -> String {
     match why {
         Fault::NoRegion => "the image knows no mapping for this part of the address space".into(),
         Fault::NotMapped => "the kernel's page tables map nothing here".into(),
-        Fault::NotInImage(pa) => format!("physical page {pa} is not in the image"),
-        Fault::Excluded(pa) => format!("physical page {pa} was left out of the image on purpose"),
+        Fault::NotInImage(pa) => format!("physical address {pa} is not in the image"),
+        Fault::Excluded(pa) => format!("physical address {pa} was left out of the image on purpose"),
         Fault::CutOff(pa) => {
-            format!("physical page {pa} was dumped, but the image file is cut off before it")
+            format!("physical address {pa} was dumped, but the image file is cut off before it")
         }
         Fault::NoMemory => "this image holds texts only, no memory".into(),
-        Fault::Unreadable(pa) => format!("physical page {pa} is in the image, but reading the file failed"),
+        Fault::Unreadable(pa) => {
+            format!("physical address {pa} is in the image, but reading the file failed")
+        }
     }
 }
 

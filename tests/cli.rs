@@ -246,8 +246,7 @@ mod info {
                 threads      {}
                 crashed      100670 (pid 800) sysctl on CPU 2",
                 if cfg!(target_arch = "x86_64") { ", native here" } else { "" },
-                "the build id, version, osreldate, pcb_size, proc_off_p_pid, proc_off_p_comm, proc_off_p_threads, \
-                 thread_off_td_tid, thread_off_td_pcb",
+                "the build id, version and 7 more",
                 saved.built.facts.threads.len()
             ),
         );
@@ -491,7 +490,7 @@ mod read {
         check(
             &saved,
             "read --physical vmcore 0xa0000 8",
-            "! kgdbserver: 0xa0000: physical page 0xa0000 is not in the image
+            "! kgdbserver: 0xa0000: physical address 0xa0000 is not in the image
             status 1",
         );
     }

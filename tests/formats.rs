@@ -278,13 +278,13 @@ fn case_4_holes_between_ranges_of_memory_are_errors() {
         read dmap+4000000 10
         read dmap+101000000 10
         physical a0000",
-        "read dmap+a0000 10: invalid address (0xfffff800000a0000): physical page 0xa0000 is not in the image
-        read dmap+9f000 10: invalid address (0xfffff8000009f000): physical page 0x9f000 is not in the image
-        read dmap+fffff 1: invalid address (0xfffff800000fffff): physical page 0xfffff is not in the image
-        read dmap+0 10: invalid address (0xfffff80000000000): physical page 0x0 is not in the image
-        read dmap+4000000 10: invalid address (0xfffff80004000000): physical page 0x4000000 is not in the image
-        read dmap+101000000 10: invalid address (0xfffff80101000000): physical page 0x101000000 is not in the image
-        physical a0000: physical page 0xa0000 is not in the image",
+        "read dmap+a0000 10: invalid address (0xfffff800000a0000): physical address 0xa0000 is not in the image
+        read dmap+9f000 10: invalid address (0xfffff8000009f000): physical address 0x9f000 is not in the image
+        read dmap+fffff 1: invalid address (0xfffff800000fffff): physical address 0xfffff is not in the image
+        read dmap+0 10: invalid address (0xfffff80000000000): physical address 0x0 is not in the image
+        read dmap+4000000 10: invalid address (0xfffff80004000000): physical address 0x4000000 is not in the image
+        read dmap+101000000 10: invalid address (0xfffff80101000000): physical address 0x101000000 is not in the image
+        physical a0000: physical address 0xa0000 is not in the image",
     );
 }
 
@@ -335,9 +335,9 @@ fn case_7_and_8_a_truncated_file_gives_what_it_has() {
                 read dmap+1000 10: \"page 1000\", 0x10 bytes
                 read dmap+9e000 10: \"page 9e000\", 0x10 bytes
                 read dmap+9e7f0 20: \"\", 0x10 bytes
-                read dmap+9e800 10: invalid address (0xfffff8000009e800): physical page 0x9e800 was dumped, but \
+                read dmap+9e800 10: invalid address (0xfffff8000009e800): physical address 0x9e800 was dumped, but \
                 the image file is cut off before it
-                read dmap+100000 10: invalid address (0xfffff80000100000): physical page 0x100000 was dumped, but \
+                read dmap+100000 10: invalid address (0xfffff80000100000): physical address 0x100000 was dumped, but \
                 the image file is cut off before it
                 walk: 519 pages, 3 in the file",
                 dumped - 2,
@@ -450,7 +450,7 @@ fn case_14_the_end_of_the_address_space() {
         "dmapbase fffffffffffff000
         dmapend ffffffffffffffff
         read fffffffffffffffe 10",
-        "read fffffffffffffffe 10: invalid address (0xfffffffffffffffe): physical page 0xffe is not in the image",
+        "read fffffffffffffffe 10: invalid address (0xfffffffffffffffe): physical address 0xffe is not in the image",
     );
 }
 
@@ -473,7 +473,7 @@ fn case_29_a_read_into_a_hole_gives_what_comes_before_it() {
             read low+4000 10",
             "read low+ff0 20: \"\", 0x10 bytes
             read dmap+1ff8 2000: \"\", 0x1008 bytes
-            read low+1000 10: invalid address (0xffffffff80001000): physical page 0x3000 is not in the image
+            read low+1000 10: invalid address (0xffffffff80001000): physical address 0x3000 is not in the image
             read low+4000 10: invalid address (0xffffffff80004000): the kernel's page tables map nothing here",
         );
     }
@@ -554,7 +554,7 @@ fn a_sparse_file_is_read_as_a_full_one() {
         &opened(saved.path(), &["read text+1000 10", "read dmap+100000000 10", "read low+1000 1"]),
         "read text+1000 10: \"page 201000\", 0x10 bytes
         read dmap+100000000 10: \"page 100000000\", 0x10 bytes
-        read low+1000 1: invalid address (0xffffffff80001000): physical page 0x3000 is not in the image",
+        read low+1000 1: invalid address (0xffffffff80001000): physical address 0x3000 is not in the image",
     );
 }
 

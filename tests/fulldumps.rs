@@ -227,7 +227,7 @@ fn page_tables_that_do_not_lead_back_are_not_believed() {
     let mut without = memory(&built).clone();
     without.pages.remove(&(variable & !0xfff));
     let dump = ElfCore::of_pages(EM_X86_64, Endian::Little, true, &without.pages).build();
-    check_lost(&built, &dump, "KPML4phys cannot be read: physical page");
+    check_lost(&built, &dump, "KPML4phys cannot be read: physical address");
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn a_page_names_its_own_address() {
     }
     // The hole of the VGA memory is mapped by the direct map, and is not in the image.
     let error = kvm.read2(dmap + 0xa_0000, &mut [0; 8]).unwrap_err();
-    assert!(error.to_string().contains("physical page 0xa0000 is not in the image"), "{error}");
+    assert!(error.to_string().contains("physical address 0xa0000 is not in the image"), "{error}");
 }
 
 /// All pages: how many rows, and that no mapping is reported twice.
@@ -478,8 +478,8 @@ fn memory_that_the_file_lacks_is_not_zeros() {
     let kvm = check(&built, &core.build(), None, "physical 0x200000, where this kernel is always loaded");
     let read = |pa| kvm.image().memory.locate(Pa(pa)).map_err(kgdbserver::describe);
     assert!(read(0x1_8000_0fff).is_ok());
-    assert_eq!(read(0x1_8000_1000).unwrap_err(), "physical page 0x180001000 is not in the image");
-    assert_eq!(read(0x1_9000_1000).unwrap_err(), "physical page 0x190001000 is not in the image");
+    assert_eq!(read(0x1_8000_1000).unwrap_err(), "physical address 0x180001000 is not in the image");
+    assert_eq!(read(0x1_9000_1000).unwrap_err(), "physical address 0x190001000 is not in the image");
 }
 
 #[test]

@@ -158,7 +158,7 @@ fn i386_with_two_levels() {
     check_page(&kvm, 0xc0c0_0000, 0x9000);
     check_page(&kvm, 0xc080_0000, 0x40_0000);
     check_page(&kvm, 0xc080_0000 + 0x3f_f000, 0x7f_f000);
-    check_fault(&kvm, 0xc080_1000, "physical page 0x401000 is not in the image");
+    check_fault(&kvm, 0xc080_1000, "physical address 0x401000 is not in the image");
     check_fault(&kvm, 0xc0c0_1000, "page tables map nothing here");
     check_fault(&kvm, 0xd000_0000, "page tables map nothing here");
 }
@@ -272,7 +272,7 @@ fn check_arm(kvm: &Kvm, expected: &str) {
     check_page(kvm, 0xc08f_f000, 0x804f_f000);
     check_page(kvm, 0xc0d0_0000, 0x8050_0000);
     check_page(kvm, 0xc0d0_b000, 0x8050_b000);
-    check_fault(kvm, 0xc0d0_1000, "physical page 0x80501000 is not in the image");
+    check_fault(kvm, 0xc0d0_1000, "physical address 0x80501000 is not in the image");
     check_fault(kvm, 0xc0d1_0000, "page tables map nothing here");
     check_fault(kvm, 0xc090_0000, "page tables map nothing here");
 }
@@ -303,7 +303,7 @@ fn arm_that_proves_nothing_is_not_believed() {
     machine.tables.enter(&mut machine.memory, table, 0x8060_0001);
     let kvm = machine.open().unwrap();
     check_thread(&kvm, &ARM_REGISTERS);
-    check_fault(&kvm, 0xc0c0_0000, "physical page 0x80600000 is not in the image");
+    check_fault(&kvm, 0xc0c0_0000, "physical address 0x80600000 is not in the image");
 }
 
 #[test]

@@ -120,7 +120,7 @@ fn a_process_that_is_not_in_the_image_says_so() {
     let cron = proc(&kvm, 21);
     let absent = |at: &str| {
         format!(
-            "error: cannot read user space from dead kernel: invalid address ({at}): physical page 0x30007f8 is not in \
+            "error: cannot read user space from dead kernel: invalid address ({at}): physical address 0x30007f8 is not in \
              the image"
         )
     };

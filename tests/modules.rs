@@ -93,7 +93,7 @@ PID  COMMAND  ARGUMENTS
  11  idle     [idle]
  30  true     -
 2 processes could not be read; process 21: cannot read user space from dead kernel: invalid address \
-(0x7fffffffdfe0): physical page 0x30007f8 is not in the image";
+(0x7fffffffdfe0): physical address 0x30007f8 is not in the image";
     check(&built, &["args"], all);
     check(&built, &["env", "99"], "kgdbserver: no process has the number 99");
     check(

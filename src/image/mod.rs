@@ -167,6 +167,11 @@ pub struct Format {
 /// Every format, in the order in which they are tried.
 pub static FORMATS: &[Format] = &[minidump::FORMAT, textdump::FORMAT, elf::FORMAT];
 
+/// What an image may be wrapped in, in the order in which it is tried.
+pub fn wrappings() -> impl Iterator<Item = &'static str> {
+    wrapped::WRAPPERS.iter().map(|wrapper| wrapper.name)
+}
+
 /// The format of a source, if one recognises it.
 pub fn recognise(source: &dyn Source) -> Option<&'static Format> {
     FORMATS.iter().find(|format| (format.probe)(source))

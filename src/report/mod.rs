@@ -166,11 +166,19 @@ fn machine(kvm: &Kvm) -> String {
 fn kernel_file(kvm: &Kvm) -> String {
     let Some(file) = kvm.symbols().file() else { return "none".into() };
     let trust = match kvm.verdict() {
-        Verdict::Verified(what) => format!("verified by {}", what.join(", ")),
+        Verdict::Verified(what) => verified_by(what),
         Verdict::Unverified => "not verified: nothing could be compared".into(),
         Verdict::Forced(_) => "DOES NOT MATCH the image".into(),
     };
     format!("{} ({trust})", file.source().path().display())
+}
+
+/// `verified by the build id, version and 7 more`.
+fn verified_by(what: &[String]) -> String {
+    match what {
+        [first, second, _, ..] => format!("verified by {first}, {second} and {} more", what.len() - 2),
+        few => format!("verified by {}", few.join(", ")),
+    }
 }
 
 fn crash(kvm: &Kvm) -> Vec<(&'static str, String)> {

@@ -55,6 +55,7 @@ fn open(source: Arc<dyn Source>) -> Result<Image> {
         let what = format!("the ranges of physical memory hold {bits} pages, the bitmap has fewer bits");
         return Err(corrupt(layout.bitmap, what));
     }
+    warnings.extend(marks_beyond(&*source, layout.bitmap, bits, header.bitmapsize));
     let pages = Pages::new(source.clone(), machine.big_endian, layout.bitmap, ranges, header.page_shift());
     let memory =
         Dumped { source: source.clone(), pages, sparse: layout.sparse, page_shift: header.page_shift() };
@@ -75,6 +76,17 @@ fn open(source: Arc<dyn Source>) -> Result<Image> {
         kerndisp: header.kerndisp(),
         warnings,
         plain: None,
+    })
+}
+
+/// What to say if the bitmap marks pages beyond the last range: they can only come from a header that is wrong.
+fn marks_beyond(source: &dyn Source, bitmap: u64, bits: u64, bitmapsize: u64) -> Option<String> {
+    let used = bits.next_multiple_of(64) / 8;
+    let rest = bitmapsize.saturating_sub(used).min(COUNTED_AT_OPEN);
+    let marked = source.bytes(bitmap + used, rest).ok()?.iter().any(|byte| *byte != 0);
+    marked.then(|| {
+        "the page bitmap marks pages beyond all physical memory: if memory looks wrong, so is the header"
+            .into()
     })
 }
 
