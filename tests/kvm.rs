@@ -10,7 +10,7 @@
 mod support;
 mod synth;
 
-use kgdbserver::kernel::{Thread, frames};
+use kgdbserver::kernel::Thread;
 use kgdbserver::kvm::{Nlist, Options};
 use kgdbserver::pages::Page;
 use kgdbserver::verify::Verdict;
@@ -561,8 +561,7 @@ mod threads {
                     |name: &str| kvm.space().machine.arch.regs.iter().position(|reg| reg.name == name);
                 expected.sort_by_key(|(name, _)| order(name));
                 assert_eq!(known, expected, "{}", facts.name);
-                let trace: Vec<u64> =
-                    frames::backtrace(kvm.space(), &registers).iter().map(|va| va.0).collect();
+                let trace: Vec<u64> = kvm.backtrace(&registers).iter().map(|frame| frame.pc.0).collect();
                 assert_eq!(trace, facts.backtrace, "{}", facts.name);
             }
             Err(error) => assert!(facts.registers.is_empty(), "{}: {error}", facts.name),
@@ -639,7 +638,7 @@ mod threads {
         let running = threads.iter().find(|thread| thread.on_cpu == Some(1)).unwrap();
         let registers = kvm.registers(running).unwrap();
         assert_eq!((registers.known().count(), registers.pc()), (0, None));
-        assert!(frames::backtrace(kvm.space(), &registers).is_empty());
+        assert!(kvm.backtrace(&registers).is_empty());
     }
 
     #[test]
@@ -814,7 +813,7 @@ mod real {
                 let found = registers.known().find(|(known, _)| known == name);
                 assert_eq!(found.map(|(_, value)| value), Some(number(value)), "{tid} {name}");
             }
-            let trace: Vec<u64> = frames::backtrace(kvm.space(), &registers).iter().map(|va| va.0).collect();
+            let trace: Vec<u64> = kvm.backtrace(&registers).iter().map(|frame| frame.pc.0).collect();
             let frames: Vec<u64> = expected["fp_backtrace"].as_array().unwrap().iter().map(number).collect();
             assert_eq!(trace, frames, "{tid}");
         }

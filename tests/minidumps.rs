@@ -190,9 +190,9 @@ fn check(what: &str, system: &System) {
         let saved =
             expected.registers.iter().filter(|(name, _)| stopped || !by_savectx_only(system.machine, name));
         assert_eq!(known, saved.copied().collect(), "{what}");
-        let trace = kgdbserver::kernel::frames::backtrace(kvm.space(), &registers);
-        assert_eq!(trace.iter().map(|va| va.0).collect::<Vec<_>>(), expected.backtrace, "{what}");
-        for va in trace {
+        let trace = kvm.backtrace(&registers);
+        assert_eq!(trace.iter().map(|frame| frame.pc.0).collect::<Vec<_>>(), expected.backtrace, "{what}");
+        for va in trace.into_iter().map(|frame| frame.pc) {
             let (symbol, distance) = kvm.symbol_at(va).expect("a function");
             assert!(symbol.function && distance < symbol.size, "{what}: {va}");
         }

@@ -102,8 +102,8 @@ fn threads(kvm: &Kvm, expected: &Value) {
             ours.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<BTreeMap<_, _>>(),
             theirs
         );
-        let trace = kgdbserver::kernel::frames::backtrace(kvm.space(), &registers);
+        let trace = kvm.backtrace(&registers);
         assert_eq!(trace.len(), wanted["fp_backtrace"].as_array().expect("a trace").len(), "{}", thread.tid);
-        assert_eq!(trace[0].0, number(&wanted["fp_backtrace"][0]));
+        assert_eq!(trace[0].pc.0, number(&wanted["fp_backtrace"][0]));
     }
 }

@@ -133,6 +133,7 @@ static FREEBSD: Bsd = Bsd {
         Pcb { since: 0, bytes: ANY_SIZE, switched: ALL_BUT_LR, savectx: &[] },
     ],
     outermost: &["handle_el0_sync", "fork_trampoline"],
+    trap: None,
 };
 
 /// The dumper writes an entry of the lowest level for every page, blocks expanded. Since version 3 (15) the lowest two

@@ -163,6 +163,7 @@ static FREEBSD: Bsd = Bsd {
         savectx: &[],
     }],
     outermost: &["swi_entry", "fork_trampoline"],
+    trap: None,
 };
 
 /// An entry for every page, sections expanded. 0 was written before the formats had numbers.

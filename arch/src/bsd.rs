@@ -12,6 +12,27 @@ pub struct Bsd {
     pub pcb: &'static [Pcb],
     /// Functions that nothing calls, where a kernel stack ends.
     pub outermost: &'static [&'static str],
+    /// How the code that traps and interrupts enter by leaves the interrupted registers on the stack; none where that is
+    /// not known.
+    pub trap: Option<&'static TrapFrame>,
+}
+
+/// The registers that a trap or an interrupt found, saved on the stack by the code it entered by. That code has no frame
+/// of its own: when it calls a handler, its stack pointer is at the saved registers.
+#[derive(Debug)]
+pub struct TrapFrame {
+    /// Whether code belongs to such an entry, by the name of its symbol.
+    pub entry: fn(name: &str) -> bool,
+    /// Bytes from the stack pointer to the saved program counter.
+    pub pc: u64,
+    /// To the saved stack pointer.
+    pub sp: u64,
+    /// To the saved frame pointer.
+    pub fp: u64,
+    /// Where to see that the trap came from user space: bytes to a word, and the bits of it that are set then.
+    pub user: (u64, u64),
+    /// Other registers that unwinding restores: DWARF's number, and bytes from the stack pointer.
+    pub others: &'static [(u16, u64)],
 }
 
 /// Where `struct pcb` keeps registers, from one release on.

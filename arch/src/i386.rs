@@ -142,6 +142,7 @@ static FREEBSD: Bsd = Bsd {
         Pcb { since: 0, bytes: ANY_SIZE, switched: BEHIND_CR3, savectx: &[] },
     ],
     outermost: &["Xint0x80_syscall", "fork_trampoline"],
+    trap: None,
 };
 
 /// The order that kernels promise to debuggers, in 11 and since 10.1.

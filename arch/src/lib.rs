@@ -20,7 +20,7 @@ pub mod riscv64;
 pub mod x86_64;
 
 pub use addr::{Pa, Va};
-pub use bsd::{Bsd, ByteOrder, DirectMap, Field, Kept, Minidump, Mode, ModeField, Pcb, Relocated};
+pub use bsd::{Bsd, ByteOrder, DirectMap, Field, Kept, Minidump, Mode, ModeField, Pcb, Relocated, TrapFrame};
 pub use full::{By, Delta, Facts, Locate, Located, Lost};
 pub use ppc64_hash::HashTable;
 pub use radix::{Entry, Mapped, Radix, ReadPhys, Rights};

@@ -113,4 +113,5 @@ static FREEBSD: Bsd = Bsd {
         savectx: &[],
     }],
     outermost: &["fork_trampoline"],
+    trap: None,
 };

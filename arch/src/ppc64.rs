@@ -150,6 +150,7 @@ static FREEBSD: Bsd = Bsd {
         savectx: &[Slot { reg: 13, offset: 8 }],
     }],
     outermost: &["fork_trampoline"],
+    trap: None,
 };
 
 /// The names of [`FREEBSD`]'s modes: the hashed table of the processor itself, the one that a hypervisor keeps (whose

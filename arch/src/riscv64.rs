@@ -173,4 +173,5 @@ static FREEBSD: Bsd = Bsd {
         },
     ],
     outermost: &["cpu_exception_handler_user", "fork_trampoline"],
+    trap: None,
 };

@@ -4,7 +4,7 @@ use crate::bsd::{ANY_SIZE, u32_at, u64_at};
 use crate::full::{Base, RootVariable, first_proved, tables};
 use crate::{
     Arch, Bsd, By, ByteOrder, DirectMap, Entry, Facts, FramePointer, Kept, Located, Lost, Minidump, Pa, Pcb,
-    Radix, Reg, Region, Rights, Slot,
+    Radix, Reg, Region, Rights, Slot, TrapFrame,
 };
 
 /// Core registers. gdb refuses a core feature without the x87 registers, so they are described although no kernel
@@ -119,6 +119,25 @@ fn decode(raw: u64, level: usize) -> Entry {
     }
 }
 
+/// `struct trapframe` (sys/x86/include/frame.h), the same since 7.
+static TRAP: TrapFrame = TrapFrame {
+    entry: is_trap_entry,
+    pc: 152,
+    sp: 176,
+    fp: 64,
+    // The privilege level in the saved code segment.
+    user: (160, 3),
+    // rbx and r12 to r15.
+    others: &[(3, 56), (12, 88), (13, 96), (14, 104), (15, 112)],
+};
+
+/// Exceptions enter by `calltrap` and its kin, interrupts by vectors whose names begin with X (`Xtimerint`,
+/// `Xapic_isr1`). System calls have frames of their own.
+fn is_trap_entry(name: &str) -> bool {
+    let vector = name.starts_with('X') && !name.starts_with("X_") && !name.contains("syscall");
+    vector || ["calltrap", "nmi_calltrap", "mchk_calltrap", "doreti_ast"].contains(&name)
+}
+
 static FREEBSD: Bsd = Bsd {
     minidumps: &[Minidump {
         name: "FreeBSD minidump",
@@ -161,6 +180,7 @@ static FREEBSD: Bsd = Bsd {
         savectx: &[Slot { reg: FS_BASE, offset: 64 }, Slot { reg: GS_BASE, offset: 72 }],
     }],
     outermost: &["btext", "start_kernel", "fast_syscall_common", "fork_trampoline"],
+    trap: Some(&TRAP),
 };
 
 /// The top of DragonFly's tree: the page-directory pointers of all 512 top entries side by side.
@@ -205,6 +225,7 @@ static DRAGONFLY: Bsd = Bsd {
         savectx: &[],
     }],
     outermost: &["fork_trampoline"],
+    trap: None,
 };
 
 /// The kernel's address space begins here in every release.

@@ -1,21 +1,39 @@
 //! Backtraces by frame pointers.
 
 use crate::space::Space;
-use kgdbserver_arch::{Registers, Va};
+use kgdbserver_arch::{Registers, TrapFrame, Va};
 use std::collections::HashSet;
 
 /// No kernel stack holds more frames.
 const LIMIT: usize = 10_000;
 
-/// The code addresses of a thread's frames, innermost first: the program counter, then return addresses.
+/// One frame of a thread's stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame {
+    /// The address of its code.
+    pub pc: Va,
+    /// Whether that is a return address, behind the call that it made.
+    pub called: bool,
+}
+
+/// How the trap entries of a kernel are recognised, and what they leave on the stack.
+pub struct Traps<'a> {
+    /// The saved registers.
+    pub frame: &'static TrapFrame,
+    /// The name of the code at an address.
+    pub name: &'a dyn Fn(Va) -> Option<String>,
+}
+
+/// A thread's frames, innermost first: the program counter, then return addresses, and behind a trap's entry what it
+/// interrupted.
 ///
-/// A chain ends at a frame pointer of 0, at one that cannot be read, or where it comes back to a frame it has been at.
-/// Frame pointers need not grow: an interrupt switches stacks. What code built without frame pointers left in the
-/// register is followed too, and ends soon: the list is as good as the kernel's build.
-pub fn backtrace(mem: &Space, registers: &Registers) -> Vec<Va> {
+/// A chain ends at a frame pointer of 0, at one that cannot be read, where it comes back to a frame it has been at, or at
+/// a trap from user space. Frame pointers need not grow: an interrupt switches stacks. What code built without frame
+/// pointers left in the register is followed too, and ends soon: the list is as good as the kernel's build.
+pub fn backtrace(mem: &Space, registers: &Registers, traps: Option<&Traps<'_>>) -> Vec<Frame> {
     let layout = &mem.machine.arch.frames;
     let Some(pc) = registers.pc() else { return Vec::new() };
-    let mut trace = vec![Va(pc)];
+    let mut trace = vec![Frame { pc: Va(pc), called: false }];
     let mut frame = registers.get(layout.register).unwrap_or(0);
     let mut seen = HashSet::new();
     while frame != 0 && seen.insert(frame) && trace.len() < LIMIT {
@@ -26,8 +44,120 @@ pub fn backtrace(mem: &Space, registers: &Registers) -> Vec<Va> {
         if address == 0 {
             break;
         }
-        trace.push(Va(address));
-        frame = caller;
+        trace.push(Frame { pc: Va(address), called: true });
+        let entry =
+            traps.filter(|traps| (traps.name)(Va(address)).is_some_and(|name| (traps.frame.entry)(&name)));
+        frame = match entry {
+            None => caller,
+            Some(traps) => match interrupted(mem, traps.frame, frame.checked_add_signed(layout.cfa.into())) {
+                Some((pc, fp)) => {
+                    trace.push(Frame { pc, called: false });
+                    fp
+                }
+                None => break,
+            },
+        };
     }
     trace
+}
+
+/// The program counter and the frame pointer that a trap found; none if it came from user space, whose stack is another.
+fn interrupted(mem: &Space, trap: &TrapFrame, saved: Option<u64>) -> Option<(Va, u64)> {
+    let word = |offset: u64| mem.pointer(Va(saved?.checked_add(offset)?)).ok();
+    let (at, bits) = trap.user;
+    let from_user = word(at)?.0 & bits == bits;
+    (!from_user).then_some((word(trap.pc)?, word(trap.fp)?.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::{Addr, Census, Memory};
+    use kgdbserver_arch::{Fault, Machine, Pa, Region, Via, x86_64};
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    /// Words of memory by their addresses.
+    struct Words(BTreeMap<u64, u64>);
+
+    impl Memory for Words {
+        fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Fault> {
+            let Addr::Phys(pa) = at else { return Err(Fault::NoRegion) };
+            let word = self.0.get(&pa.0).ok_or(Fault::NotInImage(pa))?;
+            buf.copy_from_slice(&word.to_le_bytes()[..buf.len()]);
+            Ok(buf.len())
+        }
+
+        fn locate(&self, pa: Pa) -> Result<u64, Fault> {
+            Ok(pa.0)
+        }
+
+        fn pages(&self) -> Box<dyn Iterator<Item = Pa> + '_> {
+            Box::new(std::iter::empty())
+        }
+
+        fn census(&self) -> Census {
+            Census { dumped: 0, cut_off: 0 }
+        }
+    }
+
+    const TRAP_ENTRY: u64 = 0x5008;
+    const SAVED: u64 = 0x1010;
+
+    /// A handler's frame at 0x1000, called from a trap's entry whose stack pointer is then at 0x1010; it interrupted code
+    /// at 0x6000, whose frame at 0x2000 was called from 0x7000.
+    fn stack(saved_cs: u64) -> BTreeMap<u64, u64> {
+        [
+            (0x1000, 0x2000),
+            (0x1008, TRAP_ENTRY),
+            (SAVED + 64, 0x2000),
+            (SAVED + 152, 0x6000),
+            (SAVED + 160, saved_cs),
+            (0x2000, 0),
+            (0x2008, 0x7000),
+        ]
+        .into()
+    }
+
+    fn trace(words: BTreeMap<u64, u64>, entry: &str) -> Vec<(u64, bool)> {
+        let machine = Machine { arch: &x86_64::ARCH, big_endian: false, ptr_bytes: 8 };
+        let all = Region { first: Va(0), last: Va(u64::MAX), via: Via::Linear(Pa(0)) };
+        let mem = Space::new(machine, vec![all], Arc::new(Words(words)));
+        let mut registers = Registers::unknown(machine);
+        let mut pcb = [0; 80];
+        pcb[32..40].copy_from_slice(&0x1000u64.to_le_bytes());
+        pcb[56..64].copy_from_slice(&0x4000u64.to_le_bytes());
+        registers.load(x86_64::ARCH.freebsd.unwrap().pcb[0].switched, &pcb);
+        let name = |va: Va| (va.0 == TRAP_ENTRY).then(|| entry.to_owned());
+        let traps = Traps { frame: x86_64::ARCH.freebsd.unwrap().trap.unwrap(), name: &name };
+        backtrace(&mem, &registers, Some(&traps)).iter().map(|frame| (frame.pc.0, frame.called)).collect()
+    }
+
+    #[test]
+    fn a_trap_shows_what_it_interrupted() {
+        let through = [(0x4000, false), (TRAP_ENTRY, true), (0x6000, false), (0x7000, true)];
+        for entry in ["calltrap", "Xtimerint", "nmi_calltrap"] {
+            assert_eq!(trace(stack(0x20), entry), through, "{entry}");
+        }
+    }
+
+    #[test]
+    fn a_trap_from_user_space_is_the_end() {
+        assert_eq!(trace(stack(0x43), "calltrap"), [(0x4000, false), (TRAP_ENTRY, true)]);
+    }
+
+    #[test]
+    fn other_code_has_a_frame_of_its_own() {
+        let plain = [(0x4000, false), (TRAP_ENTRY, true), (0x7000, true)];
+        for entry in ["panic", "Xfast_syscall", "X_db_symbol_values"] {
+            assert_eq!(trace(stack(0x20), entry), plain, "{entry}");
+        }
+    }
+
+    #[test]
+    fn a_trap_frame_that_cannot_be_read_is_the_end() {
+        let mut words = stack(0x20);
+        words.remove(&(SAVED + 152));
+        assert_eq!(trace(words, "calltrap"), [(0x4000, false), (TRAP_ENTRY, true)]);
+    }
 }

@@ -15,6 +15,7 @@ pub use machine::SWIF_DEV_PREFIX;
 pub use names::Nlist;
 
 use crate::image::{self, Census, Image, RawMemory, Source, Store, raw};
+use crate::kernel::frames::{self, Frame, Traps};
 use crate::kernel::{self, Kernel, Listing, Process, Thread};
 use crate::pages::{self, Page};
 use crate::space::Space;
@@ -272,6 +273,17 @@ impl Kvm {
     /// Those of [`Self::kernel`], or no list to begin with.
     pub fn threads(&self) -> Result<Listing<Thread>> {
         self.kernel()?.threads(&self.space)
+    }
+
+    /// The frames of a stack, by frame pointers, innermost first.
+    pub fn backtrace(&self, registers: &Registers) -> Vec<Frame> {
+        let name = |va: Va| {
+            let (symbol, _) = self.symbol_at(Va(va.0.saturating_sub(1)))?;
+            Some(symbol.name)
+        };
+        let frame = self.space.machine.arch.freebsd.and_then(|freebsd| freebsd.trap);
+        let traps = frame.map(|frame| Traps { frame, name: &name });
+        frames::backtrace(&self.space, registers, traps.as_ref())
     }
 
     /// A thread's registers, as far as they were saved.

@@ -85,7 +85,7 @@ fn synthesise(file: &KernelFile, machine: Machine) -> Result<Vec<u8>> {
         });
         first
     });
-    let frames = frames::eh_frame(&code, &frames::outermost(&symbols, machine), machine)?;
+    let frames = frames::eh_frame(&code, &frames::exceptions(&symbols, machine), machine)?;
     write::elf(&loaded, symbols, (entry, file.flags()), frames, machine)
 }
 

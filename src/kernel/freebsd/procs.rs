@@ -108,10 +108,11 @@ impl FreeBsd {
         })
     }
 
-    /// A process's state: its first thread's. A process that is running on some CPU runs.
+    /// A process's state: its first thread's, but a process with any thread that runs, or could, runs.
     pub(super) fn process_stat(&self, mem: &Space, proc: &Proc) -> Option<Stat> {
         let threads = self.threads_of(mem, proc).items;
-        let running = threads.iter().any(|thread| thread.on_cpu.is_some()).then_some(Stat::Run);
+        let running =
+            threads.iter().any(|thread| thread.state == Some(Stat::Run.letter())).then_some(Stat::Run);
         running.or_else(|| self.stat(mem, proc.va, threads.first().map(|thread| thread.va)))
     }
 

@@ -1,5 +1,6 @@
 use super::KernelTarget;
-use crate::kernel::{Thread, frames};
+use crate::kernel::Thread;
+use crate::kernel::frames::Frame;
 use kgdbserver_arch::Va;
 
 pub(super) fn run(target: &KernelTarget, arguments: &[&str]) -> Result<String, String> {
@@ -17,7 +18,7 @@ pub(super) fn run(target: &KernelTarget, arguments: &[&str]) -> Result<String, S
 
 fn one(target: &KernelTarget, thread: &Thread) -> String {
     let heading = format!("thread {} (pid {}) {}\n", thread.tid, thread.pid, thread.name);
-    let trace = frames::backtrace(target.kvm.space(), &target.registers(thread));
+    let trace = target.kvm.backtrace(&target.registers(thread));
     if trace.is_empty() {
         let why = match thread.saved {
             crate::kernel::Saved::Nowhere(why) => why,
@@ -25,16 +26,17 @@ fn one(target: &KernelTarget, thread: &Thread) -> String {
         };
         return format!("{heading}  no registers: {why}\n");
     }
-    let line =
-        |(number, va): (usize, &Va)| format!("#{number:<3} {:#018x}{}\n", va.0, name(target, number, *va));
+    let line = |(number, frame): (usize, &Frame)| {
+        format!("#{number:<3} {:#018x}{}\n", frame.pc.0, name(target, frame))
+    };
     heading + &trace.iter().enumerate().map(line).collect::<String>()
 }
 
 /// ` in panic+0x43`. A return address is behind the call, which may be the last instruction of its function.
-fn name(target: &KernelTarget, frame: usize, va: Va) -> String {
-    let call = Va(va.0.saturating_sub(u64::from(frame != 0)));
-    match target.kvm.symbol_at(call) {
-        Some((symbol, distance)) => format!(" in {}+{:#x}", symbol.name, distance + (va.0 - call.0)),
+fn name(target: &KernelTarget, frame: &Frame) -> String {
+    let code = Va(frame.pc.0.saturating_sub(u64::from(frame.called)));
+    match target.kvm.symbol_at(code) {
+        Some((symbol, distance)) => format!(" in {}+{:#x}", symbol.name, distance + (frame.pc.0 - code.0)),
         None => String::new(),
     }
 }

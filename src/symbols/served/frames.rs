@@ -1,45 +1,70 @@
-//! Unwind information for code that keeps frame pointers.
+//! Unwind information for code that keeps frame pointers, and for the code by which traps enter.
 
-use crate::symbols::Symbol;
+use crate::symbols::{Kind, Symbol};
 use crate::{Error, Result};
 use gimli::write::{
     Address, CallFrameInstruction, CommonInformationEntry, EhFrame, EndianVec, Expression,
     FrameDescriptionEntry,
 };
-use kgdbserver_arch::Machine;
+use kgdbserver_arch::{Machine, TrapFrame};
 use std::ops::Range;
 
 /// No entry code is larger; where the next symbol lies further on, it is not known where the function ends.
 const LARGEST: u64 = 4096;
 
-/// The functions that nothing calls: a stack ends in them, whatever the frame-pointer register holds. FreeBSD's assembly
-/// gives them no size; such a one ends where the next symbol begins.
-pub(super) fn outermost(symbols: &[Symbol], machine: Machine) -> Vec<Range<u64>> {
-    let names = machine.arch.freebsd.map_or(&[][..], |freebsd| freebsd.outermost);
+/// What unwinding must know of a piece of code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// It keeps a frame pointer (or a chain from the stack pointer).
+    Called,
+    /// Nothing calls it: a stack ends there, whatever the frame-pointer register holds.
+    Outermost,
+    /// A trap enters by it; its stack pointer is at the interrupted registers.
+    Trap,
+}
+
+/// The code that does not keep frame pointers as functions do, by the names of its symbols; sorted. FreeBSD's assembly
+/// has no sizes; such a piece ends where the next symbol begins.
+pub(super) fn exceptions(symbols: &[Symbol], machine: Machine) -> Vec<(Range<u64>, Rule)> {
+    let Some(freebsd) = machine.arch.freebsd else { return Vec::new() };
+    let rule = |name: &str| match freebsd.trap {
+        _ if freebsd.outermost.contains(&name) => Some(Rule::Outermost),
+        Some(trap) if (trap.entry)(name) => Some(Rule::Trap),
+        _ => None,
+    };
     let mut starts: Vec<u64> = symbols.iter().map(|symbol| symbol.va.0).collect();
     starts.sort_unstable();
     let end = |symbol: &Symbol| {
         let next = starts.get(starts.partition_point(|start| *start <= symbol.va.0)).copied();
         if symbol.size == 0 { next.unwrap_or(symbol.va.0) } else { symbol.va.0.saturating_add(symbol.size) }
     };
-    let named = symbols.iter().filter(|symbol| names.contains(&symbol.name.as_str()));
-    let mut ranges: Vec<_> = named.map(|symbol| symbol.va.0..end(symbol)).collect();
-    ranges.retain(|range| range.end - range.start <= LARGEST);
-    ranges.sort_unstable_by_key(|range| range.start);
+    let code = symbols.iter().filter(|symbol| symbol.kind == Kind::Text);
+    let named = code.filter_map(|symbol| Some((symbol.va.0..end(symbol), rule(&symbol.name)?)));
+    let mut ranges: Vec<_> = named.filter(|(range, _)| range.end - range.start <= LARGEST).collect();
+    ranges.sort_unstable_by_key(|(range, _)| range.start);
     ranges
 }
 
-/// `.eh_frame`: in all of the kernel's code the frame pointer, or a chain from the stack pointer, leads to the caller's
-/// and to the return address, but for the functions that are nobody's callees.
-pub(super) fn eh_frame(code: &[Range<u64>], outermost: &[Range<u64>], machine: Machine) -> Result<Vec<u8>> {
+/// `.eh_frame`: the rule for every piece of the kernel's code.
+pub(super) fn eh_frame(
+    code: &[Range<u64>],
+    exceptions: &[(Range<u64>, Rule)],
+    machine: Machine,
+) -> Result<Vec<u8>> {
     let mut table = gimli::write::FrameTable::default();
     let called = table.add_cie(frame_pointer_rule(machine));
-    let mut last = frame_pointer_rule(machine);
-    last.add_instruction(CallFrameInstruction::Undefined(return_column(machine)));
-    let last = table.add_cie(last);
-    for (range, ends_here) in code.iter().flat_map(|range| split(range.clone(), outermost)) {
+    let mut end = frame_pointer_rule(machine);
+    end.add_instruction(CallFrameInstruction::Undefined(return_column(machine)));
+    let outermost = table.add_cie(end);
+    let trap = machine.arch.freebsd.and_then(|freebsd| freebsd.trap);
+    let trap = trap.map_or(called, |trap| table.add_cie(trap_rule(machine, trap)));
+    for (range, rule) in code.iter().flat_map(|range| split(range.clone(), exceptions)) {
         let length = u32::try_from(range.end - range.start).unwrap_or(u32::MAX);
-        let cie = if ends_here { last } else { called };
+        let cie = match rule {
+            Rule::Called => called,
+            Rule::Outermost => outermost,
+            Rule::Trap => trap,
+        };
         table.add_fde(cie, FrameDescriptionEntry::new(Address::Constant(range.start), length));
     }
     let endian = if machine.big_endian { gimli::RunTimeEndian::Big } else { gimli::RunTimeEndian::Little };
@@ -51,22 +76,51 @@ pub(super) fn eh_frame(code: &[Range<u64>], outermost: &[Range<u64>], machine: M
     Ok(bytes)
 }
 
-/// Cuts `holes`, which are sorted, out of a range; the pieces in order, and whether each is a hole. Debuggers want
-/// entries that do not overlap.
-fn split(range: Range<u64>, holes: &[Range<u64>]) -> Vec<(Range<u64>, bool)> {
+/// Cuts the exceptions, which are sorted, out of a range; all pieces in order. Debuggers want entries that do not
+/// overlap.
+fn split(range: Range<u64>, exceptions: &[(Range<u64>, Rule)]) -> Vec<(Range<u64>, Rule)> {
     let mut pieces = Vec::new();
     let mut at = range.start;
-    for hole in holes.iter().filter(|hole| hole.end <= range.end) {
-        if hole.start < at {
-            continue; // another name of the same function
+    for (exception, rule) in exceptions.iter().filter(|(exception, _)| exception.end <= range.end) {
+        if exception.start < at {
+            continue; // another name of the same code
         }
-        pieces.push((at..hole.start, false));
-        pieces.push((hole.clone(), true));
-        at = hole.end;
+        pieces.push((at..exception.start, Rule::Called));
+        pieces.push((exception.clone(), *rule));
+        at = exception.end;
     }
-    pieces.push((at..range.end, false));
+    pieces.push((at..range.end, Rule::Called));
     pieces.retain(|(piece, _)| !piece.is_empty());
     pieces
+}
+
+/// The registers that the trap interrupted lie at the stack pointer.
+fn trap_rule(machine: Machine, trap: &TrapFrame) -> CommonInformationEntry {
+    let layout = &machine.arch.frames;
+    let stack = gimli::Register(layout.dwarf_sp);
+    let saved = |offset: u64| {
+        let mut place = Expression::new();
+        place.op_breg(stack, offset.cast_signed());
+        place
+    };
+    let mut interrupted_stack = saved(trap.sp);
+    interrupted_stack.op_deref();
+    let mut cie = new_entry(machine);
+    // The program counter that was interrupted is exact, not behind a call.
+    cie.signal_trampoline = true;
+    cie.add_instruction(CallFrameInstruction::CfaExpression(interrupted_stack));
+    let main = [(return_column(machine), trap.pc), (gimli::Register(layout.dwarf_fp), trap.fp)];
+    let others = trap.others.iter().map(|(number, offset)| (gimli::Register(*number), *offset));
+    for (register, offset) in main.into_iter().chain(others) {
+        cie.add_instruction(CallFrameInstruction::Expression(register, saved(offset)));
+    }
+    cie
+}
+
+fn new_entry(machine: Machine) -> CommonInformationEntry {
+    let word = machine.ptr_bytes;
+    let encoding = gimli::Encoding { format: gimli::Format::Dwarf32, version: 1, address_size: word };
+    CommonInformationEntry::new(encoding, 1, if word == 8 { -8 } else { -4 }, return_column(machine))
 }
 
 fn return_column(machine: Machine) -> gimli::Register {
@@ -75,12 +129,9 @@ fn return_column(machine: Machine) -> gimli::Register {
 
 fn frame_pointer_rule(machine: Machine) -> CommonInformationEntry {
     let layout = &machine.arch.frames;
-    let word = machine.ptr_bytes;
-    let encoding = gimli::Encoding { format: gimli::Format::Dwarf32, version: 1, address_size: word };
     let frame = gimli::Register(layout.dwarf_fp);
     let below_cfa = |offset: i32| offset - layout.cfa;
-    let mut cie =
-        CommonInformationEntry::new(encoding, 1, if word == 8 { -8 } else { -4 }, return_column(machine));
+    let mut cie = new_entry(machine);
     if layout.back_chain {
         let mut caller = Expression::new();
         caller.op_breg(frame, layout.caller_fp.into());
