@@ -8,6 +8,9 @@ mod freebsd;
 pub mod kinfo;
 mod lists;
 mod loadavg;
+mod modules;
+mod msgbuf;
+mod pargs;
 pub mod state;
 
 use crate::image::Image;

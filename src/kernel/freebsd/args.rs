@@ -6,12 +6,11 @@
 use super::user::{self, unreadable};
 use crate::Result;
 use crate::kernel::fields::{Fields, bad};
+use crate::kernel::pargs::{self, ARG_MAX, bound};
 use crate::kernel::text;
 use crate::space::Space;
 use kgdbserver_arch::Va;
 
-/// `ARG_MAX`: all arguments and the environment together.
-const ARG_MAX: usize = 512 << 10;
 /// `p_flag`: a kernel process, which has no memory of its own.
 const P_SYSTEM: u64 = 0x200;
 /// Read at a time: strings are short, and must not be read past the end of memory.
@@ -27,25 +26,13 @@ struct List {
 pub(super) fn args(fields: &Fields<'_>, proc: Va, limit: usize) -> Result<Vec<String>> {
     match fields.pointer(proc, "proc", "p_args")? {
         Va(0) => from_process(fields, proc, &List { position: 0 }, limit),
-        kept => kept_args(fields, kept, limit),
+        kept => pargs::read(fields, kept, limit),
     }
 }
 
 /// The environment.
 pub(super) fn env(fields: &Fields<'_>, proc: Va, limit: usize) -> Result<Vec<String>> {
     from_process(fields, proc, &List { position: 2 }, limit)
-}
-
-/// The kernel's copy: strings that each end in a NUL.
-fn kept_args(fields: &Fields<'_>, pargs: Va, limit: usize) -> Result<Vec<String>> {
-    let length = fields.uint(pargs, "pargs", "ar_length")? as usize;
-    if length > ARG_MAX {
-        return Err(bad("pargs", pargs, format!("its length is {length}")));
-    }
-    let mut bytes = vec![0; length.min(bound(limit))];
-    fields.mem.read_exact(fields.at(pargs, "pargs", "ar_args")?, &mut bytes)?;
-    let bytes = bytes.strip_suffix(&[0]).unwrap_or(&bytes);
-    Ok(if bytes.is_empty() { Vec::new() } else { bytes.split(|byte| *byte == 0).map(text).collect() })
 }
 
 fn from_process(fields: &Fields<'_>, proc: Va, list: &List, limit: usize) -> Result<Vec<String>> {
@@ -107,9 +94,4 @@ fn read_string(space: &Space, at: Va, limit: usize) -> Result<Vec<u8>> {
         }
     }
     Ok(string)
-}
-
-/// As in libkvm: 0 means as many as there are.
-fn bound(limit: usize) -> usize {
-    if limit == 0 { ARG_MAX } else { limit.min(ARG_MAX) }
 }

@@ -137,11 +137,12 @@ impl Kernel for FreeBsd {
     }
 
     fn modules(&self, mem: &Space) -> Result<Listing<Module>> {
-        modules::all(&self.fields(mem))
+        let fields = self.fields(mem);
+        crate::kernel::modules::all(&fields, &modules::offsets(&fields)?)
     }
 
     fn log(&self, mem: &Space) -> Result<Log> {
-        msgbuf::read(&self.fields(mem))
+        crate::kernel::msgbuf::read(mem, &msgbuf::ring(&self.fields(mem))?)
     }
 
     fn args(&self, mem: &Space, proc: Va, limit: usize) -> Result<Vec<String>> {
