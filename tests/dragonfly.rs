@@ -60,7 +60,38 @@ fn registers_are_where_the_types_say() {
     assert_eq!(sleeping.pc(), Some(0xffff_ffff_8020_3333));
     assert_eq!(sleeping.known().find(|(name, _)| *name == "r15"), Some(("r15", 15)));
     assert_eq!(sleeping.known().find(|(name, _)| *name == "rax"), None, "not saved");
-    assert_eq!(pc(1 << 52).pc(), None, "a kernel thread's are on its stack");
+}
+
+#[test]
+fn a_kernel_thread_keeps_its_registers_on_its_stack() {
+    let Some(mut built) = Compiled::new("dragonfly.c") else { return };
+    let registers = |built: &Compiled, tid: u64| {
+        let kvm = open(built);
+        let threads = kvm.threads().expect("threads").items;
+        kvm.registers(threads.iter().find(|thread| thread.tid == tid).expect("the thread"))
+            .expect("registers")
+    };
+    let idle = registers(&built, 1 << 52);
+    let after = built.symbol("idle_stack") + 72;
+    let mut seen: Vec<_> = idle.known().collect();
+    seen.sort_unstable();
+    let expected = [
+        ("eflags", 0x246),
+        ("r12", 12),
+        ("r13", 13),
+        ("r14", 14),
+        ("r15", 15),
+        ("rbp", 5),
+        ("rbx", 3),
+        ("rip", 0xffff_ffff_8020_6666),
+        ("rsp", after),
+    ];
+    assert_eq!(seen, expected);
+    assert_eq!(registers(&built, (1 << 52) + 1).known().count(), 0, "the other has no stack");
+    // Before its first turn, a thread has another function there and nothing above it.
+    let other = built.symbol("init");
+    built.poke_word("idle_stack", 0, other);
+    assert_eq!(registers(&built, 1 << 52).known().count(), 0);
 }
 
 #[test]
@@ -104,8 +135,67 @@ fn files_and_load() {
     let seen: Vec<_> = files.iter().map(|file| (file.fd, file.kind.as_deref(), file.offset)).collect();
     assert_eq!(seen, [(0, Some("vnode"), Some(7)), (2, Some("socket"), Some(0))]);
     assert_eq!(kvm.getloadavg().expect("load"), [1.0, 0.5, 0.0]);
-    let unsupported = kvm.getswapinfo(0).expect_err("not read").to_string();
-    assert_eq!(unsupported, "this build cannot read swap devices of a DragonFly kernel");
+}
+
+#[test]
+fn modules_messages_arguments_and_swap() {
+    let Some(mut built) = Compiled::new("dragonfly.c") else { return };
+    let kvm = open(&built);
+    let modules = kvm.modules().expect("modules").items;
+    let seen: Vec<_> =
+        modules.iter().map(|m| (m.name.as_str(), m.path.clone(), m.address.0, m.size)).collect();
+    assert_eq!(
+        seen,
+        [
+            ("ehci.ko", None, 0xffff_ffff_8180_0000, Some(0x9000)),
+            ("acpi.ko", None, 0xffff_ffff_8190_0000, Some(0x6_8000))
+        ]
+    );
+
+    let log = kvm.log().expect("messages");
+    assert_eq!((log.text.as_str(), log.unread.as_str()), ("the ast line\nok\n", "ok\n"));
+
+    let rows = kvm.getprocs(Op::Proc as i32, 0).expect("getprocs").items;
+    let args = |pid: u32| kvm.getargv(rows.iter().find(|row| row.pid == pid).expect("a row"), 0);
+    assert_eq!(args(812).expect("kept"), ["worker", "-n", "four"]);
+    assert_eq!(args(5).expect("a kernel process has none"), [""; 0]);
+    let error = args(1).expect_err("not kept").to_string();
+    assert!(error.starts_with("the kernel kept no copy of the arguments"), "{error}");
+
+    let swap = kvm.getswapinfo(0).expect("swap").items;
+    let seen: Vec<_> = swap.iter().map(|s| (s.name.as_str(), s.used, s.total, s.flags)).collect();
+    assert_eq!(
+        seen,
+        [("da0s1b", 300, 2016, 1), ("[NFS swap]", 7, 992, 1)],
+        "a device that has no room is none"
+    );
+
+    built.poke("worker_args", 4, &u32::MAX.to_le_bytes()).poke("nswdev", 0, &i32::MAX.to_le_bytes());
+    built.poke("msgbuf", 0, &0x06_3065_u32.to_le_bytes());
+    let kernel_ko = built.symbol("kernel_ko");
+    built.poke_word("acpi_ko", 16, kernel_ko);
+    let kvm = open(&built);
+    let said = |error: String, end: &str| assert!(error.ends_with(end), "{error}");
+    said(
+        kvm.getargv(rows.last().expect("a row"), 0).expect_err("absurd").to_string(),
+        "its length is 4294967295",
+    );
+    said(kvm.getswapinfo(0).expect_err("absurd").to_string(), "2147483647 swap devices");
+    said(kvm.log().expect_err("no ring").to_string(), "its magic number is 0x63065");
+    let modules = kvm.modules().expect("modules");
+    assert_eq!((modules.items.len(), modules.problems.len()), (2, 1), "{:?}", modules.problems);
+}
+
+#[test]
+fn a_ring_of_the_old_kind_counts_only_to_its_size() {
+    let Some(mut built) = Compiled::new("dragonfly.c") else { return };
+    built.poke("msgbuf", 0, &0x06_3062_u32.to_le_bytes());
+    built.poke("msgbuf", 8, &12_u32.to_le_bytes()).poke("msgbuf", 12, &9_u32.to_le_bytes());
+    let log = open(&built).log().expect("messages");
+    assert_eq!((log.text.as_str(), log.unread.as_str()), ("the ast line\nok\n", "ok\n"));
+    built.poke("msgbuf", 4, &0_u32.to_le_bytes());
+    let error = open(&built).log().expect_err("absurd").to_string();
+    assert!(error.ends_with("its size is 0"), "{error}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ struct thread {
 	const char *td_wmesg;
 	const void *td_wchan;
 	u32 td_flags;
+	char *td_sp;
 	char td_comm[17];
 };
 struct lwp {
@@ -28,10 +29,23 @@ struct pgrp { struct session *pg_session; int pg_id; };
 struct file { u32 f_flag; short f_type; int f_count; void *f_data; long f_offset; };
 struct fdnode { struct file *fp; char fileflags; long reserved; };
 struct filedesc { struct fdnode *fd_files; int fd_nfiles; };
+struct pargs { u32 ar_ref, ar_length; unsigned char ar_args[16]; };
+struct linker_file {
+	int refs, userrefs, flags;
+	struct { struct linker_file *tqe_next, **tqe_prev; } link;
+	char *filename;
+	int id;
+	char *address;
+	u64 size;
+};
+struct msgbuf { u32 msg_magic, msg_size, msg_bufx, msg_bufr; char *msg_ptr; u32 msg_bufl, msg_unused01; };
+struct cdev { u32 si_flags; char si_name[16]; };
+struct swdevt { u32 sw_dev; int sw_flags, sw_nblks, sw_nused; void *sw_vp; struct cdev *sw_device; };
 struct proc {
 	struct { struct proc *le_next, **le_prev; } p_list;
 	struct ucred *p_ucred;
 	struct filedesc *p_fd;
+	struct pargs *p_args;
 	int p_flags;
 	enum { SIDL = 1, SACTIVE, SSTOP, SZOMB } p_stat;
 	int p_pid;
@@ -56,6 +70,26 @@ struct pgrp pgrp = { &session, 812 };
 struct file a_file = { 1, 1, 1, 0, 7 }, a_socket = { 3, 2, 1, (void *)0xfffff80000123400, 0 };
 struct fdnode nodes[3] = { { &a_file }, { 0 }, { &a_socket } };
 struct filedesc worker_files = { nodes, 3 };
+struct pargs worker_args = { 1, 15, "worker\0-n\0four" };
+
+extern struct linker_file kernel_ko, ehci_ko, acpi_ko;
+struct linker_file kernel_ko = { 2, 1, 1, { &ehci_ko }, "kernel", 1, (char *)0xffffffff80200000, 0x1600000 };
+struct linker_file ehci_ko = { 1, 1, 1, { &acpi_ko }, "ehci.ko", 2, (char *)0xffffffff81800000, 0x9000 };
+struct linker_file acpi_ko = { 1, 1, 1, { 0 }, "acpi.ko", 3, (char *)0xffffffff81900000, 0x68000 };
+struct { struct linker_file *tqh_first, **tqh_last; } linker_files = { &kernel_ko };
+struct linker_file *linker_kernel_file = &kernel_ko;
+
+/* The ring was filled once and a half: the counters go on, and the log daemon is behind by the last line. */
+char ring[16] = "ast line\nok\nthe ";
+struct msgbuf msgbuf = { 0x063064, 16, 28, 12, ring, 25 };
+struct msgbuf *msgbufp = &msgbuf;
+
+struct cdev da0s1b = { 0, "da0s1b" };
+struct swdevt swap_table[4] = {
+	{ 0x1e0101, 1, 2048, 300, 0, &da0s1b }, { 0 }, { 0xffffffff, 1, 1024, 7, 0, 0 }, { 0x1e0102, 1, 32, 0, 0, &da0s1b }
+};
+struct swdevt *swdevt = swap_table;
+int nswdev = 4, dmmax = 32;
 
 struct pcb switched = { .pcb_rip = 0xffffffff80203333, .pcb_rsp = 0xfffff80011111111, .pcb_r15 = 15 };
 struct pcb dumppcb = { .pcb_rip = 0xffffffff80204444 };
@@ -77,12 +111,18 @@ LWP(w6, worker, 6, 0, 0, t6);
 
 struct proc init = { .p_stat = SACTIVE, .p_pid = 1, .p_comm = "init", .p_lwp_tree = { &l_init }, .p_nthreads = 1 };
 struct proc worker = { .p_stat = SACTIVE, .p_pid = 812, .p_comm = "worker", .p_ucred = &user, .p_pptr = &init,
-	.p_pgrp = &pgrp, .p_fd = &worker_files, .p_lwp_tree = { &w3 }, .p_nthreads = 6, .p_nice = -5 };
-struct proc zombie = { .p_stat = SZOMB, .p_pid = 5, .p_comm = "true", .p_pptr = &init, .p_list = { &init } };
+	.p_pgrp = &pgrp, .p_fd = &worker_files, .p_args = &worker_args, .p_lwp_tree = { &w3 }, .p_nthreads = 6, .p_nice = -5 };
+struct proc zombie = { .p_flags = 0x200, .p_stat = SZOMB, .p_pid = 5, .p_comm = "true", .p_pptr = &init, .p_list = { &init } };
 struct procglob procglob[4] = { { { &worker } }, { { &zombie } } };
 
+/* What cpu_lwkt_switch() pushed, the last at the lowest address. */
+extern char cpu_lwkt_restore[];
+char cpu_lwkt_restore[1];
+struct { void *restore; u64 flags, r15, r14, r13, r12, rbx, rbp, rip; } idle_stack = {
+	cpu_lwkt_restore, 0x246, 15, 14, 13, 12, 3, 5, 0xffffffff80206666
+};
 extern struct thread marker;
-struct thread idle0 = { .td_comm = "idle_0", .td_allq = { &marker } };
+struct thread idle0 = { .td_comm = "idle_0", .td_sp = (char *)&idle_stack, .td_allq = { &marker } };
 struct thread netisr = { .td_comm = "netisr 1", .td_allq = { &t6 }, .td_wmesg = "idle" };
 struct thread marker = { .td_flags = 0x2000, .td_allq = { &t_init } };
 struct globaldata gd0 = { &t3, { &idle0 } }, gd1 = { &t6, { &netisr } };

@@ -1,17 +1,22 @@
 //! DragonFly. Its kernels export no offsets for debuggers, so everything here stands on type information.
 
+mod args;
 mod files;
+mod lwkt;
+mod modules;
+mod msgbuf;
 mod procs;
+mod swap;
 mod threads;
 
 use super::fields::Fields;
 use super::kinfo::KinfoProc;
-use super::state::OpenFile;
+use super::state::{Log, Module, OpenFile, Swap};
 use super::{Kernel, Listing, Process, Thread, lists, loadavg, text};
 use crate::Result;
 use crate::space::Space;
 use crate::symbols::Symbols;
-use kgdbserver_arch::Registers;
+use kgdbserver_arch::{Registers, Va};
 
 /// A DragonFly kernel.
 struct DragonFly {
@@ -73,11 +78,28 @@ impl Kernel for DragonFly {
         procs::kinfo(&self.fields(mem), threads)
     }
 
+    fn modules(&self, mem: &Space) -> Result<Listing<Module>> {
+        let fields = self.fields(mem);
+        crate::kernel::modules::all(&fields, &modules::offsets(&fields)?)
+    }
+
+    fn log(&self, mem: &Space) -> Result<Log> {
+        crate::kernel::msgbuf::read(mem, &msgbuf::ring(&self.fields(mem))?)
+    }
+
+    fn args(&self, mem: &Space, proc: Va, limit: usize) -> Result<Vec<String>> {
+        args::args(&self.fields(mem), proc, limit)
+    }
+
     fn files(&self, mem: &Space, pid: Option<u32>) -> Result<Listing<OpenFile>> {
         files::open(&self.fields(mem), pid)
     }
 
     fn loadavg(&self, mem: &Space) -> Result<[f64; 3]> {
         loadavg::read(&self.fields(mem))
+    }
+
+    fn swap(&self, mem: &Space) -> Result<Listing<Swap>> {
+        swap::devices(&self.fields(mem))
     }
 }

@@ -1,12 +1,12 @@
 //! Threads: the lwps of processes, and the kernel's own, which belong to no process.
 
 use super::procs::{self, Proc};
-use super::{Fields, Listing, lists};
+use super::{Fields, Listing, lists, lwkt};
 use crate::kernel::fields::{bad, offset};
 use crate::kernel::kinfo::Stat;
 use crate::kernel::{Saved, Thread};
 use crate::{Error, Result};
-use kgdbserver_arch::{Registers, Slot, Va};
+use kgdbserver_arch::{Machine, Registers, Slot, Va};
 use std::collections::HashSet;
 
 /// No process has more threads.
@@ -160,7 +160,6 @@ fn of_kernel(fields: &Fields<'_>, cpus: &Cpus, tid: u64, va: Va) -> Thread {
     let name = fields.text(va, "thread", "td_comm").unwrap_or_default();
     let on_cpu = cpus.of(va);
     let crashed = cpus.has_dumped(va);
-    let switched = Saved::Nowhere("a kernel thread keeps its registers on its stack, which is not read");
     Thread {
         va,
         tid,
@@ -171,7 +170,11 @@ fn of_kernel(fields: &Fields<'_>, cpus: &Cpus, tid: u64, va: Va) -> Thread {
         wait: wait_message(fields, va),
         on_cpu,
         crashed,
-        saved: if crashed || on_cpu.is_some() { cpus.saved(fields, va, on_cpu) } else { switched },
+        saved: if crashed || on_cpu.is_some() {
+            cpus.saved(fields, va, on_cpu)
+        } else {
+            lwkt::saved(fields, va)
+        },
     }
 }
 
@@ -240,20 +243,31 @@ fn stopped(fields: &Fields<'_>, cpu: u32) -> Saved {
     place().map_or(Saved::Nowhere("it was running, and the kernel has no stoppcbs"), Saved::Stopped)
 }
 
-/// The registers of a pcb.
+/// The registers of a thread: a kernel thread that was not running has them on its stack, all others in a pcb.
 pub(super) fn registers(fields: &Fields<'_>, thread: &Thread) -> Result<Registers> {
+    match thread.saved {
+        Saved::Nowhere(_) => Ok(Registers::unknown(fields.mem.machine)),
+        Saved::Switched(stack) if thread.tid >= KERNEL_TID => lwkt::registers(fields, stack),
+        Saved::Switched(pcb) | Saved::Stopped(pcb) => of_pcb(fields, pcb),
+    }
+}
+
+fn of_pcb(fields: &Fields<'_>, pcb: Va) -> Result<Registers> {
     let machine = fields.mem.machine;
     let mut registers = Registers::unknown(machine);
-    let Some(pcb) = thread.saved.va() else { return Ok(registers) };
-    let slot = |(name, member): &(&str, &str)| {
-        let unknown = || Error::Unsupported(format!("DragonFly on {}", machine.arch.name));
-        let reg = machine.arch.regs.iter().position(|reg| reg.name == *name).ok_or_else(unknown)?;
-        Ok(Slot { reg, offset: fields.member("pcb", member)?.offset as usize })
-    };
-    let slots = PCB.iter().map(slot).collect::<Result<Vec<_>>>()?;
+    let saved =
+        |(name, member): &(&str, &str)| slot(machine, name, fields.member("pcb", member)?.offset as usize);
+    let slots = PCB.iter().map(saved).collect::<Result<Vec<_>>>()?;
     let size = usize::try_from(fields.size_of("pcb")?).unwrap_or(PCB_LIMIT).min(PCB_LIMIT);
     let mut bytes = vec![0; size];
     let got = fields.mem.read(pcb, &mut bytes)?;
     registers.load(&slots, bytes.get(..got).unwrap_or_default());
     Ok(registers)
+}
+
+/// Where a register was saved, by its name; an error on a machine that has no such register.
+pub(super) fn slot(machine: Machine, name: &str, offset: usize) -> Result<Slot> {
+    let unknown = || Error::Unsupported(format!("DragonFly on {}", machine.arch.name));
+    let reg = machine.arch.regs.iter().position(|reg| reg.name == name).ok_or_else(unknown)?;
+    Ok(Slot { reg, offset })
 }
