@@ -17,6 +17,7 @@ use kgdbserver::{Error, Result, report};
 use kgdbserver_arch::{Pa, Va};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use synth::elf::{Elf, Symbol};
 use synth::elfcore::{EM_X86_64, ElfCore, ProgramHeader};
 use synth::freebsd::{Built, Full, Kernphys, System};
 use synth::tables::Physical;
@@ -393,6 +394,28 @@ fn raw_memory_without_a_kernel_is_an_unknown_format() {
     // Without a kernel file nothing is guessed.
     let error = Kvm::open_with(&case.image, Options::default()).err().unwrap();
     assert!(matches!(error, Error::UnknownFormat { .. }), "{error}");
+}
+
+#[test]
+fn a_vkernels_memory_image_says_what_it_lacks() {
+    let built = low(MOVED, Kernphys::Variable);
+    let raw = synth::tables::raw(memory(&built));
+    let variable =
+        |name: &str, address| Symbol { name: name.into(), address, size: 8, kind: 1, section: None };
+    let mut vkernel = Elf::amd64();
+    vkernel.symbols = vec![variable("KPML4phys", 0x81_0000), variable("MemImageFd", 0x81_0008)];
+    let case = Case::new(&vkernel.build(), &raw);
+    let reason = "the kernel file is a vkernel, whose variables are in the process that ran it";
+    let error = case.open().err().unwrap();
+    assert!(matches!(&error, Error::UnknownFormat { .. }), "{error}");
+    assert!(error.to_string().contains(reason), "{error}");
+    let kvm = case.open_as(Some("0")).unwrap();
+    assert!(kvm.located().unwrap().unwrap_err().to_string().contains(reason));
+    assert!(kvm.image().memory.locate(Pa(0x20_0000)).is_ok(), "physical memory is served");
+    // The same image with a kernel that is no vkernel is searched.
+    vkernel.symbols.truncate(1);
+    let error = Case::new(&vkernel.build(), &raw).open().err().unwrap();
+    assert!(error.to_string().contains("page tables"), "{error}");
 }
 
 #[test]

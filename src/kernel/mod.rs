@@ -211,25 +211,19 @@ pub type Probe = fn(&Symbols, &Space) -> Option<Result<Box<dyn Kernel>>>;
 /// Every kernel this build knows.
 pub static KERNELS: &[Probe] = &[dragonfly::probe, freebsd::probe];
 
-/// Finds a kernel's page tables in physical memory, by its symbols.
-pub type Locate = fn(&Image, Machine, &Symbols) -> Result<Located>;
+/// Finds a kernel's page tables in physical memory, by its symbols; None if these are of another kernel.
+pub type Locate = fn(&Image, Machine, &Symbols) -> Option<Result<Located>>;
 
-/// One for every kernel that is imaged in formats without page tables.
-pub static LOCATORS: &[Locate] = &[freebsd::locate];
+/// One for every kernel that is imaged in formats without page tables. FreeBSD's takes what nobody else knows.
+pub static LOCATORS: &[Locate] = &[dragonfly::locate, freebsd::locate];
 
 /// Finds the kernel and its page tables in an image that holds nothing but physical memory.
 ///
 /// # Errors
-/// What is missing; of several kernels, what the first lacks.
+/// What is missing.
 pub fn locate(image: &Image, machine: Machine, symbols: &Symbols) -> Result<Located> {
-    let mut failed = None;
-    for locate in LOCATORS {
-        match locate(image, machine, symbols) {
-            Ok(located) => return Ok(located),
-            Err(error) => failed = failed.or(Some(error)),
-        }
-    }
-    Err(failed.unwrap_or_else(|| Error::Unsupported("this build knows no kernel".into())))
+    let unknown = || Err(Error::Unsupported("this build knows no kernel".into()));
+    LOCATORS.iter().find_map(|locate| locate(image, machine, symbols)).unwrap_or_else(unknown)
 }
 
 /// Finds out which kernel is in the image.

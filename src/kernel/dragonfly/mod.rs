@@ -8,6 +8,9 @@ mod msgbuf;
 mod procs;
 mod swap;
 mod threads;
+mod vkernel;
+
+pub(super) use vkernel::locate;
 
 use super::fields::Fields;
 use super::kinfo::KinfoProc;

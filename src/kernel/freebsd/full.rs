@@ -28,8 +28,12 @@ impl Facts for Known<'_> {
     }
 }
 
-/// Finds the kernel's page tables by its symbols.
-pub(crate) fn locate(image: &Image, machine: Machine, symbols: &Symbols) -> Result<Located> {
+/// Finds the kernel's page tables by its symbols. DragonFly's, on a real machine, are found in the same way.
+pub(crate) fn locate(image: &Image, machine: Machine, symbols: &Symbols) -> Option<Result<Located>> {
+    Some(find(image, machine, symbols))
+}
+
+fn find(image: &Image, machine: Machine, symbols: &Symbols) -> Result<Located> {
     let name = machine.arch.name;
     let unwalked = || {
         Error::Unsupported(format!("FreeBSD's page tables on {name} cannot be found in a dump of all memory"))
