@@ -190,9 +190,9 @@ fn modules_messages_arguments_and_swap() {
 fn a_ring_of_the_old_kind_counts_only_to_its_size() {
     let Some(mut built) = Compiled::new("dragonfly.c") else { return };
     built.poke("msgbuf", 0, &0x06_3062_u32.to_le_bytes());
-    built.poke("msgbuf", 8, &12_u32.to_le_bytes()).poke("msgbuf", 12, &9_u32.to_le_bytes());
+    built.poke("msgbuf", 8, &4_u32.to_le_bytes()).poke("msgbuf", 12, &15_u32.to_le_bytes());
     let log = open(&built).log().expect("messages");
-    assert_eq!((log.text.as_str(), log.unread.as_str()), ("the ast line\nok\n", "ok\n"));
+    assert_eq!((log.text.as_str(), log.unread.as_str()), ("line\nok\nthe ast ", " ast "));
     built.poke("msgbuf", 4, &0_u32.to_le_bytes());
     let error = open(&built).log().expect_err("absurd").to_string();
     assert!(error.ends_with("its size is 0"), "{error}");
