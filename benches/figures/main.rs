@@ -8,6 +8,7 @@
 
 #[path = "../files/mod.rs"]
 mod files;
+mod images;
 mod library;
 mod measure;
 mod server;
@@ -20,8 +21,9 @@ fn main() {
         Some("hold") => server::hold(),
         Some("memory") => library::use_memory(),
         Some("library") => figures(library::rows()),
+        Some("images") => figures(images::rows()),
         Some("server") => figures(server::rows()),
-        _ => figures(library::rows().into_iter().chain(server::rows()).collect()),
+        _ => figures([library::rows(), images::rows(), server::rows()].into_iter().flatten().collect()),
     }
 }
 

@@ -13,9 +13,17 @@ pub const PHYSICAL: u64 = 0x10_0000_0000;
 /// Bytes of the header field that tells the bitmap's size.
 const BITMAP_SIZE: Range<usize> = 32..36;
 
-/// Writes `built` with `bytes` more of physical memory, all of it dumped. The first `filled` of them hold noise; the
-/// rest is left out of the file as a hole. So is every page of zeros.
-pub fn write(path: &Path, built: &Built, bytes: u64, filled: u64) -> io::Result<()> {
+/// A written dump, and offsets in it.
+pub struct Written {
+    pub file: File,
+    pub pmap: u64,
+    /// Where the memory at `PHYSICAL` begins.
+    pub added: u64,
+}
+
+/// Writes `built` with `bytes` more of physical memory, all of it dumped. They are left out of the file as a hole, and
+/// so is every page of zeros.
+pub fn write(path: &Path, built: &Built, bytes: u64) -> io::Result<Written> {
     let part = |range: &Range<usize>| &built.vmcore[range.clone()];
     let layout = &built.layout;
     let mut avail = part(&layout.dump_avail).to_vec();
@@ -25,12 +33,18 @@ pub fn write(path: &Path, built: &Built, bytes: u64, filled: u64) -> io::Result<
 
     let file = File::create(path)?;
     let mut end = 0;
-    for part in [&header, part(&layout.msgbuf), &avail, &bitmap, part(&layout.pmap), part(&layout.sparse)] {
-        write_sparsely(&file, end, part)?;
+    let mut append = |part: &[u8]| {
+        let start = end;
         end += (part.len() as u64).next_multiple_of(PAGE);
+        write_sparsely(&file, start, part).map(|()| start)
+    };
+    for part in [&header, part(&layout.msgbuf), &avail, &bitmap] {
+        append(part)?;
     }
-    write_noise(&file, end, filled)?;
-    file.set_len(end + bytes)
+    let pmap = append(part(&layout.pmap))?;
+    append(part(&layout.sparse))?;
+    file.set_len(end + bytes)?;
+    Ok(Written { file, pmap, added: end })
 }
 
 /// Adds a range of `bytes` at `PHYSICAL`; returns how many pages stood in the list before.
@@ -67,18 +81,38 @@ fn write_sparsely(file: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
         .try_for_each(|(page, at)| file.write_all_at(page, at))
 }
 
-/// What no run-length encoding makes smaller.
-fn write_noise(file: &File, at: u64, bytes: u64) -> io::Result<()> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
-    for offset in (0..bytes).step_by(1 << 20) {
-        let block: Vec<u8> = (0..1 << 17).flat_map(|_| next().to_le_bytes()).collect();
-        file.write_all_at(&block, at + offset)?;
+/// Makes up memory, the same every time.
+pub struct Noise(u64);
+
+impl Noise {
+    /// What nothing makes smaller.
+    pub fn new() -> Self {
+        Self(0x9e37_79b9_7f4a_7c15)
     }
-    Ok(())
+
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    pub fn bytes(&mut self, count: u64) -> Vec<u8> {
+        (0..count / 8).flat_map(|_| self.next().to_le_bytes()).collect()
+    }
+
+    /// Zeros, counters and pointers, as in a kernel's structures: a compressor makes it some three times smaller.
+    pub fn structures(&mut self, count: u64) -> Vec<u8> {
+        let word = |noise: u64| match noise % 8 {
+            0..4 => 0,
+            4 | 5 => noise >> 56,
+            _ => 0xffff_f800_0000_0000 | noise >> 40 << 6,
+        };
+        (0..count / 8).flat_map(|_| word(self.next()).to_le_bytes()).collect()
+    }
+}
+
+/// Fills memory block by block.
+pub fn fill(file: &File, at: u64, bytes: u64, mut block: impl FnMut(u64) -> Vec<u8>) -> io::Result<()> {
+    (0..bytes).step_by(1 << 20).try_for_each(|offset| file.write_all_at(&block(1 << 20), at + offset))
 }

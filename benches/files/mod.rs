@@ -12,12 +12,14 @@
 )]
 
 mod large;
+pub mod spread;
 #[path = "../../tests/synth/mod.rs"]
 mod synth;
 
+use large::Noise;
 pub use large::PHYSICAL;
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use synth::{Built, System};
@@ -30,7 +32,8 @@ pub const TIB: u64 = 1 << 40;
 /// Functions of a FreeBSD GENERIC kernel, about.
 const FUNCTIONS: u64 = 60_000;
 
-/// Bytes of the 4 GiB dump that hold data: what is read. The rest, and the other sizes, are holes of a sparse file.
+/// Bytes that hold data in the dumps of 4 and 8 GiB: what is read. The rest, and the other sizes, are holes of a sparse
+/// file.
 pub const FILLED: u64 = 512 * MIB;
 
 /// Threads of the crowded dump.
@@ -52,13 +55,38 @@ pub const SIZES: [(&str, u64); 3] = [("1GiB", GIB), ("4GiB", 4 * GIB), ("1TiB", 
 /// A dump of so many bytes, with some twenty threads.
 pub fn sized(name: &str) -> Files {
     let (_, bytes) = SIZES.into_iter().find(|(known, _)| *known == name).unwrap();
-    let filled = if bytes == 4 * GIB { FILLED } else { 0 };
-    let system = || System { more_functions: FUNCTIONS, hashed: true, ..System::demo() };
     made(name, |files| {
-        let built = system().build();
-        fs::write(&files.kernel, &built.kernel).unwrap();
-        large::write(&files.vmcore, &built, bytes, filled).unwrap();
+        let written = large::write(&files.vmcore, &kernel(files), bytes).unwrap();
+        if bytes == 4 * GIB {
+            let mut noise = Noise::new();
+            large::fill(&written.file, written.added, FILLED, |count| noise.bytes(count)).unwrap();
+        }
     })
+}
+
+/// The dump of 8 GiB whose pages lie everywhere.
+pub fn spread() -> Files {
+    made("8GiB", |files| spread::write(&files.vmcore, &kernel(files)).unwrap())
+}
+
+/// A dump compressed by zstd into one frame, as the kernel does it.
+pub fn packed() -> Files {
+    made("zstd", |files| {
+        let plain = files.vmcore.with_extension("plain");
+        let written = large::write(&plain, &kernel(files), FILLED).unwrap();
+        let mut noise = Noise::new();
+        large::fill(&written.file, written.added, FILLED, |count| noise.structures(count)).unwrap();
+        let packed = File::create(&files.vmcore).unwrap();
+        zstd::stream::copy_encode(File::open(&plain).unwrap(), packed, 6).unwrap();
+        fs::remove_file(plain).unwrap();
+    })
+}
+
+/// Writes the kernel file; returns what the dump is made of.
+fn kernel(files: &Files) -> Built {
+    let built = System { more_functions: FUNCTIONS, hashed: true, ..System::demo() }.build();
+    fs::write(&files.kernel, &built.kernel).unwrap();
+    built
 }
 
 /// A dump with many threads.
@@ -67,7 +95,7 @@ pub fn crowded() -> Files {
         let built: Built =
             System { more_functions: FUNCTIONS, hashed: true, ..System::crowded(THREADS) }.build();
         fs::write(&files.kernel, &built.kernel).unwrap();
-        large::write(&files.vmcore, &built, 0, 0).unwrap();
+        large::write(&files.vmcore, &built, 0).unwrap();
     })
 }
 
@@ -96,7 +124,7 @@ fn made(name: &str, make: impl FnOnce(&Files)) -> Files {
 }
 
 /// `$XDG_CACHE_HOME/kgdbserver/bench-EDITION`.
-fn cache() -> PathBuf {
+pub fn cache() -> PathBuf {
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/tmp".into())).join(".cache");
     let base = std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
     base.unwrap_or_else(home).join("kgdbserver").join(format!("bench-{EDITION}"))
