@@ -36,6 +36,9 @@ const FUNCTIONS: u64 = 60_000;
 /// file.
 pub const FILLED: u64 = 512 * MIB;
 
+/// Bytes of memory that the compressed dump adds, all of them made up.
+pub const PACKED: u64 = 128 * MIB;
+
 /// Threads of the crowded dump.
 pub const THREADS: u32 = 10_000;
 
@@ -73,9 +76,9 @@ pub fn spread() -> Files {
 pub fn packed() -> Files {
     made("zstd", |files| {
         let plain = files.vmcore.with_extension("plain");
-        let written = large::write(&plain, &kernel(files), FILLED).unwrap();
+        let written = large::write(&plain, &kernel(files), PACKED).unwrap();
         let mut noise = Noise::new();
-        large::fill(&written.file, written.added, FILLED, |count| noise.structures(count)).unwrap();
+        large::fill(&written.file, written.added, PACKED, |count| noise.structures(count)).unwrap();
         let packed = File::create(&files.vmcore).unwrap();
         zstd::stream::copy_encode(File::open(&plain).unwrap(), packed, 6).unwrap();
         fs::remove_file(plain).unwrap();
