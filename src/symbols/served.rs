@@ -70,23 +70,38 @@ fn synthesise(file: &KernelFile, machine: Machine) -> Result<Vec<u8>> {
     let loaded = loaded_sections(file);
     let code: Vec<Range<u64>> =
         loaded.iter().filter(|section| section.execute).map(|s| s.range.clone()).collect();
-    let mut symbols: Vec<Symbol> = file.symbols().collect();
-    let holds = |s: &Symbol, va: u64| s.function && (s.va.0..s.va.0.saturating_add(s.size)).contains(&va);
-    let entry = Some(file.entry().0).filter(|va| symbols.iter().any(|symbol| holds(symbol, *va)));
-    let entry = entry.unwrap_or_else(|| {
-        let first = code.first().map_or(0, |range| range.start);
-        symbols.push(Symbol {
-            name: "kernel_entry".into(),
-            va: Va(first),
-            size: ENTRY_BYTES,
-            kind: Kind::Text,
-            function: true,
-            global: false,
-        });
-        first
-    });
-    let frames = frames::eh_frame(&code, &frames::exceptions(&symbols, machine), machine)?;
-    write::elf(&loaded, symbols, (entry, file.flags()), frames, machine)
+    let named = Named { entry: entry_symbol(file, &code), file };
+    let entry = named.entry.as_ref().map_or(file.entry(), |symbol| symbol.va);
+    let frames = frames::eh_frame(&code, &frames::exceptions(&named, machine), machine)?;
+    write::elf(&loaded, &named, (entry.0, file.flags()), frames, machine)
+}
+
+/// The symbols of the file that is made. They are gone through as often as is needed, and never held: a kernel has a
+/// hundred thousand.
+struct Named<'a> {
+    file: &'a KernelFile,
+    /// One for the entry point, where the kernel has none.
+    entry: Option<Symbol>,
+}
+
+impl Named<'_> {
+    fn symbols(&self) -> impl Iterator<Item = Symbol> + '_ {
+        self.entry.iter().cloned().chain(self.file.symbols())
+    }
+}
+
+fn entry_symbol(file: &KernelFile, code: &[Range<u64>]) -> Option<Symbol> {
+    let entry = file.entry().0;
+    let holds = |s: Symbol| s.function && (s.va.0..s.va.0.saturating_add(s.size)).contains(&entry);
+    let missing = !file.symbols().any(holds);
+    missing.then(|| Symbol {
+        name: "kernel_entry".into(),
+        va: Va(code.first().map_or(0, |range| range.start)),
+        size: ENTRY_BYTES,
+        kind: Kind::Text,
+        function: true,
+        global: false,
+    })
 }
 
 /// A loaded section of the kernel.

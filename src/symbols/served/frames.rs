@@ -1,5 +1,6 @@
 //! Unwind information for code that keeps frame pointers, and for the code by which traps enter.
 
+use super::Named;
 use crate::symbols::{Kind, Symbol};
 use crate::{Error, Result};
 use gimli::write::{
@@ -25,22 +26,22 @@ pub(super) enum Rule {
 
 /// The code that does not keep frame pointers as functions do, by the names of its symbols; sorted. FreeBSD's assembly
 /// has no sizes; such a piece ends where the next symbol begins.
-pub(super) fn exceptions(symbols: &[Symbol], machine: Machine) -> Vec<(Range<u64>, Rule)> {
+pub(super) fn exceptions(named: &Named<'_>, machine: Machine) -> Vec<(Range<u64>, Rule)> {
     let Some(freebsd) = machine.arch.freebsd else { return Vec::new() };
     let rule = |name: &str| match freebsd.trap {
         _ if freebsd.outermost.contains(&name) => Some(Rule::Outermost),
         Some(trap) if (trap.entry)(name) => Some(Rule::Trap),
         _ => None,
     };
-    let mut starts: Vec<u64> = symbols.iter().map(|symbol| symbol.va.0).collect();
+    let mut starts: Vec<u64> = named.symbols().map(|symbol| symbol.va.0).collect();
     starts.sort_unstable();
     let end = |symbol: &Symbol| {
         let next = starts.get(starts.partition_point(|start| *start <= symbol.va.0)).copied();
         if symbol.size == 0 { next.unwrap_or(symbol.va.0) } else { symbol.va.0.saturating_add(symbol.size) }
     };
-    let code = symbols.iter().filter(|symbol| symbol.kind == Kind::Text);
-    let named = code.filter_map(|symbol| Some((symbol.va.0..end(symbol), rule(&symbol.name)?)));
-    let mut ranges: Vec<_> = named.filter(|(range, _)| range.end - range.start <= LARGEST).collect();
+    let code = named.symbols().filter(|symbol| symbol.kind == Kind::Text);
+    let ruled = code.filter_map(|symbol| Some((symbol.va.0..end(&symbol), rule(&symbol.name)?)));
+    let mut ranges: Vec<_> = ruled.filter(|(range, _)| range.end - range.start <= LARGEST).collect();
     ranges.sort_unstable_by_key(|(range, _)| range.start);
     ranges
 }

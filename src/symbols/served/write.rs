@@ -1,7 +1,7 @@
 //! Writes an ELF file of sections, unwind information and symbols.
 
-use super::Loaded;
-use crate::symbols::{Kind, Symbol};
+use super::{Loaded, Named};
+use crate::symbols::Kind;
 use crate::{Error, Result};
 use goblin::container::{Container, Ctx};
 use goblin::elf::header::ET_EXEC;
@@ -42,16 +42,15 @@ impl<'a> Part<'a> {
 /// The ELF file: the kernel's sections, `.eh_frame`, the symbols and their names.
 pub(super) fn elf(
     loaded: &[Loaded<'_>],
-    mut symbols: Vec<Symbol>,
+    named: &Named<'_>,
     (entry, flags): (u64, u32),
     frames: Vec<u8>,
     machine: Machine,
 ) -> Result<Vec<u8>> {
     let endian = if machine.big_endian { scroll::BE } else { scroll::LE };
     let ctx = Ctx::new(if machine.ptr_bytes == 8 { Container::Big } else { Container::Little }, endian);
-    symbols.sort_by_key(|symbol| symbol.global); // ELF wants local symbols first
-    let locals = symbols.iter().filter(|symbol| !symbol.global).count() + 1;
-    let (table, names) = symbol_table(&symbols, loaded, ctx)?;
+    let (table, names) = symbol_table(named, loaded, ctx)?;
+    let locals = named.symbols().filter(|symbol| !symbol.global).count() + 1;
     let mut parts = vec![Part::new("", SHT_NULL, Vec::new())];
     parts.extend(loaded.iter().map(Part::of));
     parts.push(Part::new(".eh_frame", SHT_PROGBITS, frames));
@@ -65,10 +64,12 @@ pub(super) fn elf(
 }
 
 /// The symbols, and their names.
-fn symbol_table(symbols: &[Symbol], loaded: &[Loaded<'_>], ctx: Ctx) -> Result<(Vec<u8>, Vec<u8>)> {
+fn symbol_table(named: &Named<'_>, loaded: &[Loaded<'_>], ctx: Ctx) -> Result<(Vec<u8>, Vec<u8>)> {
     let (mut table, mut names) = (Vec::new(), vec![0]);
     put(&mut table, Sym::default(), ctx);
-    for symbol in symbols {
+    let [local, global] = [false, true].map(|global| named.symbols().filter(move |s| s.global == global));
+    // ELF wants local symbols first.
+    for symbol in local.chain(global) {
         let section = loaded.iter().position(|section| section.range.contains(&symbol.va.0));
         let kind = match symbol.kind {
             _ if symbol.function => STT_FUNC,
