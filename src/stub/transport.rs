@@ -105,11 +105,16 @@ impl<S: Read + Write> Transport<S> {
 
     /// Sends bytes that are packets already, behind the acknowledgement that is due.
     pub(super) fn send(&mut self, packets: Vec<u8>) -> io::Result<()> {
-        self.out.extend_from_slice(&packets);
-        self.last = packets;
-        let sent = self.stream.write_all(&self.out).and_then(|()| self.stream.flush());
+        let sent = if self.out.is_empty() {
+            self.stream.write_all(&packets)
+        } else {
+            // One write, so that the acknowledgement and the reply travel together.
+            self.out.extend_from_slice(&packets);
+            self.stream.write_all(&self.out)
+        };
         self.out.clear();
-        sent
+        self.last = packets;
+        sent.and_then(|()| self.stream.flush())
     }
 
     fn send_again(&mut self) -> io::Result<()> {

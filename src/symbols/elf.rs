@@ -33,7 +33,7 @@ pub struct KernelFile {
     /// take a millisecond and a megabyte each.
     by_name: OnceLock<Vec<(u32, u32)>>,
     /// Addresses, sorted, and indices into the table.
-    by_address: OnceLock<Vec<(u64, u32)>>,
+    by_address: OnceLock<(Vec<u64>, Vec<u32>)>,
     scans: AtomicUsize,
 }
 
@@ -180,11 +180,11 @@ impl KernelFile {
 
     /// The symbol that `va` lies in, or else the nearest one below it in the same section.
     pub fn by_address(&self, va: Va) -> Option<Symbol> {
-        let sorted = self.by_address.get_or_init(|| self.sort_addresses());
-        let end = sorted.partition_point(|(address, _)| *address <= va.0);
-        let (address, _) = *sorted.get(end.checked_sub(1)?)?;
-        let first = sorted.partition_point(|(other, _)| *other < address);
-        let names = sorted.get(first..end)?.iter().filter_map(|(_, index)| self.symbol((*index).into()));
+        let (addresses, indices) = self.by_address.get_or_init(|| self.sort_addresses());
+        let end = addresses.partition_point(|address| *address <= va.0);
+        let address = *addresses.get(end.checked_sub(1)?)?;
+        let first = addresses.partition_point(|other| *other < address);
+        let names = indices.get(first..end)?.iter().filter_map(|index| self.symbol((*index).into()));
         let best = names.max_by_key(|symbol| (symbol.size != 0, symbol.global))?;
         let section = |va: u64| self.sections.iter().position(|section| section.covers(va));
         let inside = va.0 - address < best.size.max(1);
@@ -231,8 +231,10 @@ impl KernelFile {
         })
     }
 
-    fn sort_addresses(&self) -> Vec<(u64, u32)> {
+    fn sort_addresses(&self) -> (Vec<u64>, Vec<u32>) {
         self.sorted(|sym| (sym.st_name != 0 && sym.st_shndx != SHN_ABS as usize).then_some(sym.st_value))
+            .into_iter()
+            .unzip()
     }
 
     /// The symbols that have a key, sorted by it.
