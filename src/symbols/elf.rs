@@ -206,7 +206,7 @@ impl KernelFile {
         let places: Vec<usize> = memchr::memmem::find_iter(&names, &wanted).collect();
         let mut found = Vec::new();
         self.each(|index, sym| {
-            if places.contains(&sym.st_name) {
+            if places.binary_search(&sym.st_name).is_ok() {
                 found.push(index);
             }
         });

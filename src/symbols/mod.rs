@@ -12,7 +12,7 @@ pub use elf::{KernelFile, Section, is_kernel};
 pub use types::{Bits, Member, Types};
 
 use kgdbserver_arch::Va;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Looks a symbol's address up by name: what `kvm_open2` takes.
 pub type Resolver = Arc<dyn Fn(&str) -> Option<u64> + Send + Sync>;
@@ -77,20 +77,14 @@ impl Symbol {
 pub struct Symbols {
     file: Option<Arc<KernelFile>>,
     resolver: Option<Resolver>,
-    types: Arc<Types>,
+    types: Arc<OnceLock<Types>>,
 }
 
 impl Symbols {
     /// Symbols of a kernel file, a resolver, or both; the resolver is asked first. The kernel's types come from its file,
     /// and from the file of debugging information that lies beside it, if there is one.
     pub fn new(file: Option<Arc<KernelFile>>, resolver: Option<Resolver>) -> Self {
-        let types = file.clone().map(Types::of).unwrap_or_default();
-        let debug_file = file.as_deref().and_then(debug_file::find);
-        let types = match debug_file {
-            Some(debug_file) => types.with_debug_file(debug_file),
-            None => types,
-        };
-        Self { file, resolver, types: Arc::new(types) }
+        Self { file, resolver, types: Arc::default() }
     }
 
     /// The same names and types, and a resolver that is asked first.
@@ -99,9 +93,17 @@ impl Symbols {
         Self { resolver: Some(resolver), ..self.clone() }
     }
 
-    /// The kernel's types.
+    /// The kernel's types. The file of debugging information is looked for when they are first asked for: to know that
+    /// it belongs to the kernel may take reading all of it.
     pub fn types(&self) -> &Types {
-        &self.types
+        self.types.get_or_init(|| {
+            let Some(file) = &self.file else { return Types::default() };
+            let types = Types::of(file.clone());
+            match debug_file::find(file) {
+                Some(debug_file) => types.with_debug_file(debug_file),
+                None => types,
+            }
+        })
     }
 
     /// The kernel file.
