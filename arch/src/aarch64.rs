@@ -1,6 +1,7 @@
 //! 64-bit ARM, which FreeBSD calls arm64.
 
 use crate::bsd::{ANY_SIZE, u32_at, u64_at};
+use crate::linux;
 use crate::{
     Arch, Bsd, ByteOrder, DirectMap, Entry, FramePointer, Kept, Minidump, Mode, ModeField, Pa, Pcb, Radix,
     Reg, Rights, Slot,
@@ -72,11 +73,18 @@ pub static ARCH: Arch = Arch {
     },
     freebsd: Some(&FREEBSD),
     dragonfly: None,
+    linux: Some(&linux::AARCH64),
 };
 
 /// Four levels of 4 KiB tables.
-pub const PAGES_OF_4_KIB: Radix =
-    Radix { page_shift: 12, index_bits: &[9; 4], entry_bytes: 8, big_endian: false, decode: decode::<12> };
+pub const PAGES_OF_4_KIB: Radix = Radix {
+    page_shift: 12,
+    index_bits: &[9; 4],
+    entry_bytes: 8,
+    big_endian: false,
+    ignored: 0,
+    decode: decode::<12>,
+};
 
 /// Four levels of 16 KiB tables, of which the top one has two entries.
 pub const PAGES_OF_16_KIB: Radix = Radix {
@@ -84,6 +92,7 @@ pub const PAGES_OF_16_KIB: Radix = Radix {
     index_bits: &[11, 11, 11, 1],
     entry_bytes: 8,
     big_endian: false,
+    ignored: 0,
     decode: decode::<14>,
 };
 

@@ -58,18 +58,31 @@ pub static ARCH: Arch = Arch {
     },
     freebsd: Some(&FREEBSD),
     dragonfly: None,
+    linux: None,
 };
 
 /// ARMv6 and later: 16 KiB of sections, tables of 1 KiB below.
-pub const V6: Radix =
-    Radix { page_shift: 12, index_bits: &[8, 12], entry_bytes: 4, big_endian: false, decode: decode_v6 };
+pub const V6: Radix = Radix {
+    page_shift: 12,
+    index_bits: &[8, 12],
+    entry_bytes: 4,
+    big_endian: false,
+    ignored: 0,
+    decode: decode_v6,
+};
 
 /// Before ARMv6.
 pub const V4: Radix = Radix { decode: decode_v4, ..V6 };
 
 /// Large physical addresses: 64-bit entries, three levels, of which the top one has four.
-pub const LPAE: Radix =
-    Radix { page_shift: 12, index_bits: &[9, 9, 2], entry_bytes: 8, big_endian: false, decode: decode_lpae };
+pub const LPAE: Radix = Radix {
+    page_shift: 12,
+    index_bits: &[9, 9, 2],
+    entry_bytes: 8,
+    big_endian: false,
+    ignored: 0,
+    decode: decode_lpae,
+};
 
 /// A 64 KiB page stands in 16 entries; in V6 bit 0 of a small page forbids execution.
 fn decode_v6(raw: u64, level: usize) -> Entry {

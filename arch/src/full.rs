@@ -14,7 +14,14 @@ pub trait Facts: ReadPhys {
     fn symbol(&self, name: &str) -> Option<u64>;
 
     /// Where the dump itself says that the kernel was loaded.
-    fn delta(&self) -> Option<Delta>;
+    fn delta(&self) -> Option<Delta> {
+        None
+    }
+
+    /// A number that the kernel itself tells of its memory: `NUMBER(name)` of Linux's VMCOREINFO, or `PAGESIZE`.
+    fn number(&self, _name: &str) -> Option<u64> {
+        None
+    }
 }
 
 /// The program header `PT_DUMP_DELTA` of a FreeBSD full dump.

@@ -75,15 +75,28 @@ pub static ARCH: Arch = Arch {
     },
     freebsd: Some(&FREEBSD),
     dragonfly: None,
+    linux: None,
 };
 
 /// Two levels of 32-bit entries.
-pub const TWO_LEVEL: Radix =
-    Radix { page_shift: 12, index_bits: &[10; 2], entry_bytes: 4, big_endian: false, decode: decode_32 };
+pub const TWO_LEVEL: Radix = Radix {
+    page_shift: 12,
+    index_bits: &[10; 2],
+    entry_bytes: 4,
+    big_endian: false,
+    ignored: 0,
+    decode: decode_32,
+};
 
 /// Three levels of 64-bit entries, of which the top one has four.
-pub const PAE: Radix =
-    Radix { page_shift: 12, index_bits: &[9, 9, 2], entry_bytes: 8, big_endian: false, decode: decode_pae };
+pub const PAE: Radix = Radix {
+    page_shift: 12,
+    index_bits: &[9, 9, 2],
+    entry_bytes: 8,
+    big_endian: false,
+    ignored: 0,
+    decode: decode_pae,
+};
 
 const PRESENT: u64 = 1;
 const LARGE: u64 = 1 << 7;

@@ -10,6 +10,7 @@ pub mod arm;
 mod bsd;
 mod full;
 pub mod i386;
+mod linux;
 pub mod ppc;
 pub mod ppc64;
 mod ppc64_hash;
@@ -22,6 +23,7 @@ pub mod x86_64;
 pub use addr::{Pa, Va};
 pub use bsd::{Bsd, ByteOrder, DirectMap, Field, Kept, Minidump, Mode, ModeField, Pcb, Relocated, TrapFrame};
 pub use full::{By, Delta, Facts, Locate, Located, Lost};
+pub use linux::{Linux, Named, Paging, Prstatus, Structure, Switched, UserPaging};
 pub use ppc64_hash::HashTable;
 pub use radix::{Entry, Mapped, Radix, ReadPhys, Rights};
 pub use region::{Region, Via};
@@ -54,6 +56,8 @@ pub struct Arch {
     pub freebsd: Option<&'static Bsd>,
     /// DragonFly's sub-table, where DragonFly runs on it.
     pub dragonfly: Option<&'static Bsd>,
+    /// Linux's sub-table, where this build knows Linux on it.
+    pub linux: Option<&'static Linux>,
 }
 
 impl PartialEq for Arch {

@@ -74,6 +74,7 @@ pub static ARCH: Arch = Arch {
     },
     freebsd: Some(&FREEBSD),
     dragonfly: None,
+    linux: None,
 };
 
 static FREEBSD: Bsd = Bsd {

@@ -77,11 +77,18 @@ pub static ARCH: Arch = Arch {
     },
     freebsd: Some(&FREEBSD),
     dragonfly: None,
+    linux: None,
 };
 
 /// The tree of POWER9 and later. The processor's own byte order is big, also under a little-endian kernel.
-pub const RADIX: Radix =
-    Radix { page_shift: 12, index_bits: &[9, 9, 9, 13], entry_bytes: 8, big_endian: true, decode };
+pub const RADIX: Radix = Radix {
+    page_shift: 12,
+    index_bits: &[9, 9, 9, 13],
+    entry_bytes: 8,
+    big_endian: true,
+    ignored: 0,
+    decode,
+};
 
 fn decode(raw: u64, level: usize) -> Entry {
     const VALID: u64 = 1 << 63;

@@ -55,6 +55,8 @@ pub struct Radix {
     pub entry_bytes: u8,
     /// Whether entries are stored most significant byte first.
     pub big_endian: bool,
+    /// Bits that say nothing of the address: the one by which AMD's memory encryption marks a page.
+    pub ignored: u64,
     /// Tells what an entry of a level (0: lowest) means.
     pub decode: fn(raw: u64, level: usize) -> Entry,
 }
@@ -115,7 +117,7 @@ impl Radix {
 
     /// The value of an entry whose stored bytes are `bytes` (as many as `entry_bytes` says).
     pub fn value(&self, bytes: &[u8]) -> u64 {
-        uint(bytes, self.big_endian)
+        uint(bytes, self.big_endian) & !self.ignored
     }
 
     fn entry(&self, mem: &dyn ReadPhys, table: Pa, level: usize, va: Va) -> Result<u64, Fault> {

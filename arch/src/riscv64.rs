@@ -75,11 +75,12 @@ pub static ARCH: Arch = Arch {
     },
     freebsd: Some(&FREEBSD),
     dragonfly: None,
+    linux: None,
 };
 
 /// Three levels.
 pub const SV39: Radix =
-    Radix { page_shift: 12, index_bits: &[9; 3], entry_bytes: 8, big_endian: false, decode };
+    Radix { page_shift: 12, index_bits: &[9; 3], entry_bytes: 8, big_endian: false, ignored: 0, decode };
 
 /// Four levels.
 pub const SV48: Radix = Radix { index_bits: &[9; 4], ..SV39 };

@@ -2,6 +2,7 @@
 
 use crate::bsd::{ANY_SIZE, u32_at, u64_at};
 use crate::full::{Base, RootVariable, first_proved, tables};
+use crate::linux;
 use crate::{
     Arch, Bsd, By, ByteOrder, DirectMap, Entry, Facts, FramePointer, Kept, Located, Lost, Minidump, Pa, Pcb,
     Radix, Reg, Region, Rights, Slot, TrapFrame,
@@ -95,11 +96,12 @@ pub static ARCH: Arch = Arch {
     },
     freebsd: Some(&FREEBSD),
     dragonfly: Some(&DRAGONFLY),
+    linux: Some(&linux::X86_64),
 };
 
 /// Four-level paging.
 pub const FOUR_LEVEL: Radix =
-    Radix { page_shift: 12, index_bits: &[9; 4], entry_bytes: 8, big_endian: false, decode };
+    Radix { page_shift: 12, index_bits: &[9; 4], entry_bytes: 8, big_endian: false, ignored: 0, decode };
 
 /// Five-level paging (LA57).
 pub const FIVE_LEVEL: Radix = Radix { index_bits: &[9; 5], ..FOUR_LEVEL };
