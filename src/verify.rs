@@ -19,9 +19,13 @@ pub enum Verdict {
 
 const VERSION: &str = "version";
 
-/// Constants of a FreeBSD kernel, which the file and the running kernel hold alike.
+/// The constants that tell the version: FreeBSD's and Linux's.
+const VERSIONS: &[&str] = &[VERSION, "linux_banner"];
+
+/// Constants of kernels, which the file and the running kernel hold alike.
 const CONSTANTS: &[&str] = &[
     VERSION,
+    "linux_banner",
     "osreldate",
     "pcb_size",
     "proc_off_p_pid",
@@ -35,13 +39,27 @@ const CONSTANTS: &[&str] = &[
 /// No constant is larger.
 const LIMIT: u64 = 4096;
 
-/// Compares what both should hold alike. The first disagreement is an error. `told` is the version string that came with
-/// the image, in a dump header or an `info.N`; it counts where the image's memory lacks its own.
-pub fn compare(file: &KernelFile, image: &Space, told: Option<&str>) -> Result<Verdict> {
-    machine(file, image)?;
-    let mut agreed = Vec::new();
+/// What is known of the kernel that was imaged.
+pub struct Witness<'a> {
+    /// Its memory.
+    pub mem: &'a Space,
+    /// By how much its addresses are higher than its file's; wraps.
+    pub slide: u64,
+    /// The version string that came with the image, in a dump header or an `info.N`; it counts where memory lacks its own.
+    pub version: Option<&'a str>,
+    /// The build id that came with the image.
+    pub build_id: Option<Vec<u8>>,
+}
+
+/// Compares what both should hold alike. The first disagreement is an error.
+pub fn compare(file: &KernelFile, image: &Witness<'_>) -> Result<Verdict> {
+    machine(file, image.mem)?;
+    let mut agreed: Vec<String> = told_build_id(file, image.build_id.as_deref())?.into_iter().collect();
     for (what, va, len) in build_id(file).into_iter().chain(constants(file)) {
-        let Some((ours, theirs)) = file.contents(va, len).zip(bytes_of(image, va, len)) else { continue };
+        let runs_at = Va(va.0.wrapping_add(image.slide));
+        let Some((ours, theirs)) = file.contents(va, len).zip(bytes_of(image.mem, runs_at, len)) else {
+            continue;
+        };
         // Zeros say nothing: the page may have been trimmed from the image, and a constant may be 0 (p_list is at 0).
         if theirs.iter().all(|byte| *byte == 0) {
             continue;
@@ -51,10 +69,20 @@ pub fn compare(file: &KernelFile, image: &Space, told: Option<&str>) -> Result<V
         }
         agreed.push(what);
     }
-    if !agreed.iter().any(|what| what == VERSION) {
-        agreed.extend(told_version(file, told)?);
+    if !agreed.iter().any(|what| VERSIONS.contains(&what.as_str())) {
+        agreed.extend(told_version(file, image.version)?);
     }
     Ok(if agreed.is_empty() { Verdict::Unverified } else { Verdict::Verified(agreed) })
+}
+
+/// Compares with the build id that the kernel told.
+fn told_build_id(file: &KernelFile, told: Option<&[u8]>) -> Result<Option<String>> {
+    let Some((ours, told)) = file.build_id().zip(told) else { return Ok(None) };
+    let what = "the build id".to_owned();
+    match ours == told {
+        true => Ok(Some(what)),
+        false => Err(Error::Mismatch { what, kernel: hex(&ours), image: hex(told) }),
+    }
 }
 
 /// Compares with the version string of a dump header, which is cut at 191 bytes.
@@ -124,5 +152,9 @@ fn show(bytes: &[u8]) -> String {
     if text.len() > 4 && text.iter().all(printable) {
         return format!("{:?}", String::from_utf8_lossy(text).trim_end());
     }
+    hex(bytes)
+}
+
+fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

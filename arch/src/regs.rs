@@ -50,6 +50,16 @@ impl Registers {
         }
     }
 
+    /// Gives register `reg` a value; what does not fit its width is cut off. One that is no register is ignored.
+    pub fn set(&mut self, reg: usize, value: u64) {
+        let at = self.range(reg);
+        let width = at.len();
+        let bytes = if self.big_endian { value.to_be_bytes() } else { value.to_le_bytes() };
+        let from = if self.big_endian { bytes.get(8 - width.min(8)..) } else { bytes.get(..width.min(8)) };
+        let (Some(to), Some(from)) = (self.bytes.get_mut(at), from) else { return };
+        to.iter_mut().zip(from).for_each(|(to, from)| *to = Some(*from));
+    }
+
     /// The value of register `reg`; none if it is unknown, wider than 64 bits, or not a register.
     pub fn get(&self, reg: usize) -> Option<u64> {
         let bytes = self.raw(reg)?;

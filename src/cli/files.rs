@@ -2,8 +2,10 @@
 
 use super::{Failure, Named};
 use kgdbserver::image::{self, Store};
+use kgdbserver::kernel::Hints;
 use kgdbserver::kvm::{Kvm, Options};
 use kgdbserver::symbols;
+use kgdbserver_arch::Pa;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -97,6 +99,7 @@ impl Files {
             force: named.force,
             image: named.wrapping.settings(),
             raw_memory: named.raw_memory.clone(),
+            hints: Hints { vmcoreinfo: named.vmcoreinfo.clone(), vmcoreinfo_at: named.vmcoreinfo_at.map(Pa) },
         };
         let kvm = Kvm::open_with(image, options)?;
         kvm.image().warnings.iter().for_each(|warning| log::warn!("{}: {warning}", image.display()));

@@ -20,6 +20,7 @@ use kgdbserver::image::RawMemory;
 use kgdbserver::kernel::Listing;
 use kgdbserver::report::Which;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// The gdbserver for kernel images: opens a kernel crash dump on any host and serves it to gdb and lldb.
@@ -100,6 +101,17 @@ struct Named {
     /// Not needed for a file that begins at physical address 0, if the kernel file is given.
     #[arg(long, value_name = "RANGE,...", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
     raw_memory: Option<RawMemory>,
+    /// Believe what FILE tells of a Linux kernel: its VMCOREINFO, as text.
+    #[arg(long, value_name = "FILE")]
+    vmcoreinfo: Option<PathBuf>,
+    /// Believe the VMCOREINFO at this physical address, as where an image holds two kernels' (a crash kernel's beside that
+    /// of the kernel that crashed).
+    #[arg(long, value_name = "PA", conflicts_with = "vmcoreinfo", value_parser = address)]
+    vmcoreinfo_at: Option<u64>,
+}
+
+fn address(text: &str) -> Result<u64, String> {
+    read::number(text).ok_or_else(|| format!("{text}: not an address"))
 }
 
 /// Runs what the command line asks for.

@@ -96,7 +96,8 @@ fn parse_address(kvm: &Kvm, text: &str) -> Result<u64, Failure> {
     Ok(symbol.va.0.wrapping_add(offset))
 }
 
-fn number(text: &str) -> Option<u64> {
+/// A decimal number, or a hexadecimal one after `0x`.
+pub(super) fn number(text: &str) -> Option<u64> {
     match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(digits) => u64::from_str_radix(digits, 16).ok(),
         None => text.parse().ok(),

@@ -71,6 +71,7 @@ fn open(source: Arc<dyn Source>) -> Result<Image> {
             segments: segments.physical.len().max(segments.by_va.len()),
             notes: segments.notes,
             delta: segments.delta,
+            vmcoreinfo: None,
         }),
     })
 }

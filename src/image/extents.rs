@@ -130,7 +130,7 @@ impl Memory for Stretches {
         let (extent, address) = match at {
             Addr::Phys(pa) => (self.physical.find(pa.0).ok_or(Fault::NotInImage(pa))?, pa.0),
             Addr::Virt(va) => (self.by_va.find(va.0).ok_or(Fault::NoRegion)?, va.0),
-            Addr::File(_) => return Err(Fault::NoRegion),
+            Addr::File(offset) => return self.source.read_at(offset, buf).map_err(|_| Fault::NoRegion),
         };
         let wanted = buf.len().min(usize::try_from(extent.end() - address).unwrap_or(usize::MAX));
         let offset = extent.offset + (address - extent.start);

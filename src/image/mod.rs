@@ -11,6 +11,7 @@ mod facts;
 mod header;
 mod keys;
 mod minidump;
+mod notes;
 mod packed;
 mod pages;
 mod part;
@@ -22,6 +23,7 @@ mod unpacked;
 mod wrapped;
 
 pub use facts::Facts;
+pub use notes::{Note, PRSTATUS};
 pub use raw::RawMemory;
 pub use store::Store;
 pub use wrapped::Settings;
@@ -141,6 +143,8 @@ pub struct Plain {
     pub segments: usize,
     /// Where its notes lie in the file, in bytes. They may go beyond its end.
     pub notes: Vec<std::ops::Range<u64>>,
+    /// Where VMCOREINFO lies in the file, in bytes, if a header tells so and no note.
+    pub vmcoreinfo: Option<std::ops::Range<u64>>,
     /// Where a FreeBSD kernel was loaded.
     pub delta: Option<Delta>,
 }

@@ -6,6 +6,7 @@ mod files;
 pub mod frames;
 mod freebsd;
 pub mod kinfo;
+pub mod linux;
 mod lists;
 mod loadavg;
 mod modules;
@@ -17,9 +18,11 @@ use crate::image::Image;
 use crate::space::Space;
 use crate::symbols::{Symbol, Symbols};
 use crate::{Error, Result};
-use kgdbserver_arch::{Located, Machine, Registers, Va};
+use kgdbserver_arch::{Located, Machine, Pa, Registers, Va};
 use kinfo::KinfoProc;
 use state::{CpuTime, Cpus, Log, Module, OpenFile, Swap};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A list that lost what could not be read, and says what that was.
 #[derive(Debug)]
@@ -91,6 +94,8 @@ pub enum Saved {
     Switched(Va),
     /// In a save area that its CPU wrote when the system went down.
     Stopped(Va),
+    /// In a note of the image, by its index among those of its kind.
+    Noted(usize),
     /// Nowhere, and why.
     Nowhere(&'static str),
 }
@@ -100,7 +105,7 @@ impl Saved {
     pub fn va(&self) -> Option<Va> {
         match self {
             Self::Switched(va) | Self::Stopped(va) => Some(*va),
-            Self::Nowhere(_) => None,
+            Self::Noted(_) | Self::Nowhere(_) => None,
         }
     }
 }
@@ -205,31 +210,62 @@ pub trait Kernel: Send + Sync {
     }
 }
 
+/// What a kernel is recognised by.
+pub struct Evidence<'a> {
+    /// Its names and types.
+    pub symbols: &'a Symbols,
+    /// Its memory.
+    pub mem: &'a Space,
+    /// What the image tells of a Linux kernel.
+    pub linux: Option<&'a Arc<linux::Told>>,
+}
+
 /// Recognises a kernel by what it contains; an error if it is one, and cannot be used.
-pub type Probe = fn(&Symbols, &Space) -> Option<Result<Box<dyn Kernel>>>;
+pub type Probe = fn(&Evidence<'_>) -> Option<Result<Box<dyn Kernel>>>;
 
 /// Every kernel this build knows.
-pub static KERNELS: &[Probe] = &[dragonfly::probe, freebsd::probe];
+pub static KERNELS: &[Probe] = &[linux::probe, dragonfly::probe, freebsd::probe];
 
-/// Finds a kernel's page tables in physical memory, by its symbols; None if these are of another kernel.
-pub type Locate = fn(&Image, Machine, &Symbols) -> Option<Result<Located>>;
+/// What a user knows better than an image.
+#[derive(Debug, Clone, Default)]
+pub struct Hints {
+    /// A file with a Linux kernel's VMCOREINFO.
+    pub vmcoreinfo: Option<PathBuf>,
+    /// Where VMCOREINFO lies in physical memory.
+    pub vmcoreinfo_at: Option<Pa>,
+}
+
+/// A kernel found in an image that holds nothing but physical memory.
+#[derive(Debug)]
+pub struct Found {
+    /// The machine that was imaged.
+    pub machine: Machine,
+    /// Its address space.
+    pub located: Located,
+    /// What the image tells of it, if it is Linux.
+    pub linux: Option<Arc<linux::Told>>,
+}
+
+/// Finds a kernel's page tables in physical memory; None if it is of another kind.
+pub type Locate = fn(&Image, Option<Machine>, &Symbols, &Hints) -> Option<Result<Found>>;
 
 /// One for every kernel that is imaged in formats without page tables. FreeBSD's takes what nobody else knows.
-pub static LOCATORS: &[Locate] = &[dragonfly::locate, freebsd::locate];
+pub static LOCATORS: &[Locate] = &[linux::locate, dragonfly::locate, freebsd::locate];
 
-/// Finds the kernel and its page tables in an image that holds nothing but physical memory.
+/// Finds the kernel and its page tables in an image that holds nothing but physical memory. The machine is the image's or
+/// the kernel file's, if one of them tells it.
 ///
 /// # Errors
 /// What is missing.
-pub fn locate(image: &Image, machine: Machine, symbols: &Symbols) -> Result<Located> {
+pub fn locate(image: &Image, machine: Option<Machine>, symbols: &Symbols, hints: &Hints) -> Result<Found> {
     let unknown = || Err(Error::Unsupported("this build knows no kernel".into()));
-    LOCATORS.iter().find_map(|locate| locate(image, machine, symbols)).unwrap_or_else(unknown)
+    LOCATORS.iter().find_map(|locate| locate(image, machine, symbols, hints)).unwrap_or_else(unknown)
 }
 
 /// Finds out which kernel is in the image.
-pub fn find(symbols: &Symbols, mem: &Space) -> Result<Box<dyn Kernel>> {
+pub fn find(evidence: &Evidence<'_>) -> Result<Box<dyn Kernel>> {
     let unknown = || {
-        Error::Unsupported(match symbols.is_empty() {
+        Error::Unsupported(match evidence.symbols.is_empty() {
             true => "no kernel file was given, so processes and threads cannot be found".into(),
             false => {
                 "the kernel file has none of the symbols by which a kernel is recognised (FreeBSD: allproc)"
@@ -237,7 +273,7 @@ pub fn find(symbols: &Symbols, mem: &Space) -> Result<Box<dyn Kernel>> {
             }
         })
     };
-    KERNELS.iter().find_map(|probe| probe(symbols, mem)).unwrap_or_else(|| Err(unknown()))
+    KERNELS.iter().find_map(|probe| probe(evidence)).unwrap_or_else(|| Err(unknown()))
 }
 
 /// Text from the image: what is not UTF-8 becomes a replacement character.

@@ -16,11 +16,11 @@ pub use names::Nlist;
 
 use crate::image::{self, Census, Image, RawMemory, Source, Store, raw};
 use crate::kernel::frames::{self, Frame, Traps};
-use crate::kernel::{self, Kernel, Listing, Process, Thread};
+use crate::kernel::{self, Evidence, Found, Hints, Kernel, Listing, Process, Thread};
 use crate::pages::{self, Page};
 use crate::space::Space;
 use crate::symbols::{KernelFile, Resolver, Symbol, Symbols};
-use crate::verify::{self, Verdict};
+use crate::verify::{self, Verdict, Witness};
 use crate::{Error, Result};
 use kgdbserver_arch::{Located, Machine, Registers, Va};
 use std::path::Path;
@@ -41,6 +41,8 @@ pub struct Options {
     /// The file is raw memory of this layout, whatever it looks like. Without it a file that no format recognises is
     /// raw memory if the kernel file's kernel is found in it, with offsets as physical addresses.
     pub raw_memory: Option<RawMemory>,
+    /// What the image does not tell, or tells wrongly.
+    pub hints: Hints,
 }
 
 /// A kernel image, opened.
@@ -48,7 +50,8 @@ pub struct Kvm {
     image: Arc<Image>,
     space: Arc<Space>,
     symbols: Symbols,
-    located: Option<Result<Located>>,
+    found: Option<Result<Found>>,
+    hints: Hints,
     verdict: Verdict,
     kernel: OnceLock<Result<Box<dyn Kernel>>>,
     strict: AtomicBool,
@@ -137,48 +140,56 @@ impl Kvm {
         let image = match &options.raw_memory {
             Some(layout) => raw::open(source, layout),
             None => image::open(source.clone(), &settings)
-                .or_else(|error| locate::recognise_raw(error, source, &symbols)),
+                .or_else(|error| locate::recognise_raw(error, source, &symbols, &options.hints)),
         };
-        Self::assemble(image?, symbols, options.force)
+        Self::assemble(image?, symbols, options.hints, options.force)
     }
 
-    fn assemble(mut image: Image, symbols: Symbols, force: bool) -> Result<Self> {
-        let machine = image.machine.or_else(|| symbols.file()?.machine());
-        let machine = machine.ok_or_else(|| {
-            Error::Unsupported("the image does not tell its machine; give the kernel file as well".into())
-        })?;
-        let located = locate::locate(&image, machine, &symbols);
-        image.warnings.extend(located.as_ref().and_then(locate::doubt));
-        let space = locate::space(&image, machine, located.as_ref());
+    fn assemble(mut image: Image, symbols: Symbols, hints: Hints, force: bool) -> Result<Self> {
+        let found = locate::locate(&image, &symbols, &hints);
+        image.warnings.extend(found.as_ref().and_then(locate::doubt));
+        let machine = locate::machine(&image, &symbols, found.as_ref())?;
+        let space = locate::space(&image, machine, found.as_ref());
+        let linux = found.as_ref().and_then(|found| found.as_ref().ok()?.linux.as_ref());
+        let symbols = match linux {
+            Some(linux) => linux.complete(symbols),
+            None => symbols,
+        };
+        let witness = Witness {
+            mem: &space,
+            slide: symbols.slide(),
+            version: image.facts.version.as_deref(),
+            build_id: linux.and_then(|linux| linux.info.build_id()),
+        };
         let verdict = match symbols.file() {
             None => Verdict::Unverified,
-            Some(file) => match verify::compare(file, &space, image.facts.version.as_deref()) {
+            Some(file) => match verify::compare(file, &witness) {
                 Err(error @ Error::Mismatch { .. }) if force => Verdict::Forced(error.to_string()),
                 other => other?,
             },
         };
-        Ok(Self::new(Arc::new(image), space, symbols, located, verdict))
+        Ok(Self::new(Arc::new(image), space, symbols, found, hints, verdict))
     }
 
     fn new(
         image: Arc<Image>,
         space: Space,
         symbols: Symbols,
-        located: Option<Result<Located>>,
+        found: Option<Result<Found>>,
+        hints: Hints,
         verdict: Verdict,
     ) -> Self {
         let (strict, dpcpu, last_error) = (AtomicBool::new(false), AtomicU32::new(0), Mutex::default());
         let (space, kernel) = (Arc::new(space), OnceLock::new());
-        Self { image, space, symbols, located, verdict, kernel, strict, dpcpu, last_error }
+        Self { image, space, symbols, found, hints, verdict, kernel, strict, dpcpu, last_error }
     }
 
     /// The same image, with other names: those that `resolver` finds come first.
     pub fn with_resolver(&self, resolver: Resolver) -> Self {
         let symbols = self.symbols.with_resolver(resolver);
-        let machine = self.space.machine;
-        let located = locate::locate(&self.image, machine, &symbols);
-        let space = locate::space(&self.image, machine, located.as_ref());
-        Self::new(self.image.clone(), space, symbols, located, self.verdict.clone())
+        let found = locate::locate(&self.image, &symbols, &self.hints);
+        let space = locate::space(&self.image, self.space.machine, found.as_ref());
+        Self::new(self.image.clone(), space, symbols, found, self.hints.clone(), self.verdict.clone())
     }
 
     /// kvm_close(3). Dropping the handle does the same.
@@ -237,7 +248,12 @@ impl Kvm {
     /// # Errors
     /// Why it was not found. Then only physical memory can be read.
     pub fn located(&self) -> Option<Result<&Located, &Error>> {
-        self.located.as_ref().map(Result::as_ref)
+        self.found.as_ref().map(|found| found.as_ref().map(|found| &found.located))
+    }
+
+    /// What the image tells of its Linux kernel; none if there is none.
+    pub fn linux(&self) -> Option<&Arc<kernel::linux::Told>> {
+        self.found.as_ref()?.as_ref().ok()?.linux.as_ref()
     }
 
     /// The nearest symbol at or below an address, and the distance to it in bytes.
@@ -255,7 +271,10 @@ impl Kvm {
     /// # Errors
     /// Not a kernel that this build knows, or one whose structures cannot be found; says what is missing.
     pub fn kernel(&self) -> Result<&dyn Kernel> {
-        let found = self.kernel.get_or_init(|| kernel::find(&self.symbols, &self.space));
+        let found = self.kernel.get_or_init(|| {
+            let linux = self.linux();
+            kernel::find(&Evidence { symbols: &self.symbols, mem: &self.space, linux })
+        });
         found.as_deref().map_err(|error| Error::Unsupported(error.to_string()))
     }
 

@@ -6,7 +6,10 @@ use crate::image::Source;
 use crate::{Error, Result};
 use goblin::container::Ctx;
 use goblin::elf::header::{EI_OSABI, ET_DYN, ET_EXEC, Header, SELFMAG};
-use goblin::elf::section_header::{SHF_ALLOC, SHF_EXECINSTR, SHN_ABS, SHN_UNDEF, SHT_NOBITS, SHT_SYMTAB};
+use goblin::elf::note::{NT_GNU_BUILD_ID, NoteDataIterator};
+use goblin::elf::section_header::{
+    SHF_ALLOC, SHF_EXECINSTR, SHN_ABS, SHN_UNDEF, SHT_NOBITS, SHT_NOTE, SHT_SYMTAB,
+};
 use goblin::elf::sym::{STB_LOCAL, STT_FILE, STT_FUNC, STT_SECTION};
 use goblin::elf::{SectionHeader, Sym, Symtab};
 use kgdbserver_arch::{Machine, Va};
@@ -144,6 +147,21 @@ impl KernelFile {
     pub fn section(&self, name: &str) -> Option<Vec<u8>> {
         let section = self.sections.iter().find(|section| section.name == name && !section.is_nobits())?;
         self.source.bytes(section.header.sh_offset, section.header.sh_size).ok()
+    }
+
+    /// The build id: a note of type `NT_GNU_BUILD_ID`, named GNU, in any section of notes.
+    pub fn build_id(&self) -> Option<Vec<u8>> {
+        const NOTES_LIMIT: u64 = 1 << 16;
+        let is_notes =
+            |section: &&Section| section.header.sh_type == SHT_NOTE && section.header.sh_size <= NOTES_LIMIT;
+        self.sections.iter().filter(is_notes).find_map(|section| {
+            let bytes = self.source.bytes(section.header.sh_offset, section.header.sh_size).ok()?;
+            let notes = NoteDataIterator { data: &bytes, size: bytes.len(), offset: 0, ctx: (4, self.ctx) };
+            notes
+                .map_while(Result::ok)
+                .find(|note| (note.name, note.n_type) == ("GNU", NT_GNU_BUILD_ID))
+                .map(|note| note.desc.to_vec())
+        })
     }
 
     /// The bytes that the file gives for a range of link-time addresses; none if any of them is not in the file.

@@ -12,6 +12,7 @@ pub use elf::{KernelFile, Section, is_kernel};
 pub use types::{Bits, Member, Types};
 
 use kgdbserver_arch::Va;
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 /// Looks a symbol's address up by name: what `kvm_open2` takes.
@@ -76,15 +77,49 @@ impl Symbol {
 #[derive(Clone, Default)]
 pub struct Symbols {
     file: Option<Arc<KernelFile>>,
+    /// Where the file's kernel runs.
+    moved: Moved,
     resolver: Option<Resolver>,
     types: Arc<OnceLock<Types>>,
+}
+
+/// A kernel that runs at other addresses than it was linked for.
+#[derive(Debug, Clone, Default)]
+struct Moved {
+    /// By how much its addresses are higher; wraps.
+    slide: u64,
+    /// Link-time addresses that are offsets into per-CPU areas, and do not move with the kernel.
+    fixed: Range<u64>,
+}
+
+impl Moved {
+    fn runs_at(&self, symbol: Symbol) -> Symbol {
+        let stays = symbol.kind == Kind::Absolute || self.fixed.contains(&symbol.va.0);
+        let slide = if stays { 0 } else { self.slide };
+        Symbol { va: Va(symbol.va.0.wrapping_add(slide)), ..symbol }
+    }
 }
 
 impl Symbols {
     /// Symbols of a kernel file, a resolver, or both; the resolver is asked first. The kernel's types come from its file,
     /// and from the file of debugging information that lies beside it, if there is one.
     pub fn new(file: Option<Arc<KernelFile>>, resolver: Option<Resolver>) -> Self {
-        Self { file, resolver, types: Arc::default() }
+        Self { file, moved: Moved::default(), resolver, types: Arc::default() }
+    }
+
+    /// The same, of a kernel that runs `slide` bytes (modulo 2^64) above the addresses that its file has. Until Linux 6.15,
+    /// per-CPU variables of x86-64 are linked at 0: these addresses stay as they are.
+    #[must_use]
+    pub fn moved_by(self, slide: u64) -> Self {
+        let per_cpu = |section: &&Section| section.name == ".data..percpu" && section.header.sh_addr == 0;
+        let sections = self.file.iter().flat_map(|file| file.sections());
+        let size = sections.filter(per_cpu).map(|section| section.header.sh_size).next().unwrap_or(0);
+        Self { moved: Moved { slide, fixed: 0..size }, ..self }
+    }
+
+    /// By how much the kernel's addresses are higher than its file's; wraps.
+    pub fn slide(&self) -> u64 {
+        self.moved.slide
     }
 
     /// The same names and types, and a resolver that is asked first.
@@ -129,8 +164,9 @@ impl Symbols {
 
     /// The nearest symbol at or below an address, and the distance to it in bytes.
     pub fn by_address(&self, va: Va) -> Option<(Symbol, u64)> {
-        let symbol = self.file.as_ref()?.by_address(va)?;
-        let distance = va.0 - symbol.va.0;
+        let symbol = self.file.as_ref()?.by_address(Va(va.0.wrapping_sub(self.moved.slide)))?;
+        let symbol = self.moved.runs_at(symbol);
+        let distance = va.0.checked_sub(symbol.va.0)?;
         Some((symbol, distance))
     }
 
@@ -148,6 +184,6 @@ impl Symbols {
         resolver
             .and_then(|resolver| resolver(name))
             .map(resolved)
-            .or_else(|| self.file.as_ref()?.by_name(name))
+            .or_else(|| Some(self.moved.runs_at(self.file.as_ref()?.by_name(name)?)))
     }
 }

@@ -15,7 +15,7 @@ pub(super) use vkernel::locate;
 use super::fields::Fields;
 use super::kinfo::KinfoProc;
 use super::state::{Log, Module, OpenFile, Swap};
-use super::{Kernel, Listing, Process, Thread, lists, loadavg, text};
+use super::{Evidence, Kernel, Listing, Process, Thread, lists, loadavg, text};
 use crate::Result;
 use crate::space::Space;
 use crate::symbols::Symbols;
@@ -27,7 +27,8 @@ struct DragonFly {
 }
 
 /// A kernel that keeps its processes in lists by a hash of the pid.
-pub(super) fn probe(symbols: &Symbols, mem: &Space) -> Option<Result<Box<dyn Kernel>>> {
+pub(super) fn probe(evidence: &Evidence<'_>) -> Option<Result<Box<dyn Kernel>>> {
+    let Evidence { symbols, mem, .. } = *evidence;
     symbols.address("allproc_hsize")?;
     let fields = Fields { symbols, mem };
     // Said once and at the beginning: without types nothing can be found.

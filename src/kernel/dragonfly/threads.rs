@@ -246,7 +246,7 @@ fn stopped(fields: &Fields<'_>, cpu: u32) -> Saved {
 /// The registers of a thread: a kernel thread that was not running has them on its stack, all others in a pcb.
 pub(super) fn registers(fields: &Fields<'_>, thread: &Thread) -> Result<Registers> {
     match thread.saved {
-        Saved::Nowhere(_) => Ok(Registers::unknown(fields.mem.machine)),
+        Saved::Noted(_) | Saved::Nowhere(_) => Ok(Registers::unknown(fields.mem.machine)),
         Saved::Switched(stack) if thread.tid >= KERNEL_TID => lwkt::registers(fields, stack),
         Saved::Switched(pcb) | Saved::Stopped(pcb) => of_pcb(fields, pcb),
     }

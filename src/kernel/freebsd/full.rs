@@ -1,6 +1,7 @@
 //! Where a FreeBSD kernel lies in a dump of all memory.
 
 use crate::image::Image;
+use crate::kernel::{Found, Hints};
 use crate::space::Phys;
 use crate::symbols::Symbols;
 use crate::{Error, Result, describe};
@@ -29,8 +30,15 @@ impl Facts for Known<'_> {
 }
 
 /// Finds the kernel's page tables by its symbols. DragonFly's, on a real machine, are found in the same way.
-pub(crate) fn locate(image: &Image, machine: Machine, symbols: &Symbols) -> Option<Result<Located>> {
-    Some(find(image, machine, symbols))
+pub(crate) fn locate(
+    image: &Image,
+    machine: Option<Machine>,
+    symbols: &Symbols,
+    _: &Hints,
+) -> Option<Result<Found>> {
+    let machine = machine?;
+    let found = |located| Found { machine, located, linux: None };
+    Some(find(image, machine, symbols).map(found))
 }
 
 fn find(image: &Image, machine: Machine, symbols: &Symbols) -> Result<Located> {

@@ -20,7 +20,7 @@ pub(super) use full::locate;
 use super::fields::Fields;
 use super::kinfo::KinfoProc;
 use super::state::{CpuTime, Cpus, Log, Module, OpenFile, Swap};
-use super::{Kernel, Listing, Process, Thread, lists, loadavg, text};
+use super::{Evidence, Kernel, Listing, Process, Thread, lists, loadavg, text};
 use crate::Result;
 use crate::space::Space;
 use crate::symbols::{Symbol, Symbols};
@@ -46,7 +46,8 @@ pub(super) struct FreeBsd {
 }
 
 /// A kernel with a list of all processes, on a processor that FreeBSD's table knows.
-pub(super) fn probe(symbols: &Symbols, mem: &Space) -> Option<Result<Box<dyn Kernel>>> {
+pub(super) fn probe(evidence: &Evidence<'_>) -> Option<Result<Box<dyn Kernel>>> {
+    let Evidence { symbols, mem, .. } = *evidence;
     let table = mem.machine.arch.freebsd?;
     let allproc = symbols.address("allproc")?;
     Some(FreeBsd::find(symbols, mem, table, allproc).map(|kernel| Box::new(kernel) as Box<dyn Kernel>))

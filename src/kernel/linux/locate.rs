@@ -1,0 +1,99 @@
+//! Finds a Linux kernel in physical memory.
+
+use super::told::{Known, Origin, Told};
+use super::vmcoreinfo::Vmcoreinfo;
+use crate::image::{Addr, Image};
+use crate::kernel::{Found, Hints};
+use crate::space::Space;
+use crate::symbols::Symbols;
+use crate::{Error, Result};
+use kgdbserver_arch::{By, Located, Lost, Machine, Pa, Paging};
+use std::sync::Arc;
+
+/// The longest VMCOREINFO is a page.
+const INFO_LIMIT: usize = 64 << 10;
+
+/// Finds the kernel that VMCOREINFO tells of; none if there is no such thing.
+pub(crate) fn locate(
+    image: &Image,
+    machine: Option<Machine>,
+    _symbols: &Symbols,
+    hints: &Hints,
+) -> Option<Result<Found>> {
+    let told = match read(image, hints) {
+        Ok(told) => told?,
+        Err(error) => return Some(Err(error)),
+    };
+    Some(found(image, machine, told))
+}
+
+/// VMCOREINFO, from where the user said, or from the image's notes.
+fn read(image: &Image, hints: &Hints) -> Result<Option<Told>> {
+    let told = |info, origin| Ok(Some(Told::new(image, info, origin)));
+    let not = |what: String| Error::Usage(format!("{what}: not VMCOREINFO (no OSRELEASE in it)"));
+    if let Some(path) = &hints.vmcoreinfo {
+        let bytes = std::fs::read(path).map_err(Error::io(path))?;
+        let info = Vmcoreinfo::parse(&bytes).ok_or_else(|| not(path.display().to_string()))?;
+        return told(info, Origin::File(path.clone()));
+    }
+    if let Some(pa) = hints.vmcoreinfo_at {
+        let info = at(image, pa).ok_or_else(|| not(format!("physical {pa}")))?;
+        return told(info, Origin::At(pa));
+    }
+    let notes = image.notes().into_iter().filter(|note| note.name == "VMCOREINFO").map(|note| note.contents);
+    let bare = image.plain.as_ref().and_then(|plain| plain.vmcoreinfo.clone());
+    let noted = notes.chain(bare).find_map(|range| Vmcoreinfo::parse(&image.contents(&range)?));
+    noted.map_or(Ok(None), |info| told(info, Origin::Note))
+}
+
+/// The text at a physical address, up to where the image has no more.
+fn at(image: &Image, pa: Pa) -> Option<Vmcoreinfo> {
+    let mut bytes = vec![0; INFO_LIMIT];
+    let got = image.memory.read(Addr::Phys(pa), &mut bytes).ok()?;
+    Vmcoreinfo::parse(bytes.get(..got)?)
+}
+
+fn found(image: &Image, machine: Option<Machine>, told: Told) -> Result<Found> {
+    let unknown = || {
+        Error::Unsupported(
+            "a Linux kernel, but neither the image nor its VMCOREINFO tells the machine".into(),
+        )
+    };
+    let machine = machine.or_else(|| told.machine()).ok_or_else(unknown)?;
+    let paging = paging(image, machine, &told.info)?;
+    let mem = Space::new(machine, paging.kernel.clone(), image.memory.clone());
+    let text = told.info.symbol("_stext").or_else(|| told.info.symbol("init_uts_ns")).unwrap_or_default();
+    let missing = |why| {
+        Error::Unsupported(format!("the kernel's page tables cannot be read: {}", crate::describe(why)))
+    };
+    let at = match mem.translate(kgdbserver_arch::Va(text)).map_err(missing)?.at {
+        Addr::Phys(pa) => pa,
+        _ => Pa(0),
+    };
+    let by = match told.origin {
+        Origin::Search(_) => By::Search(Vec::new()),
+        _ => By::Dump,
+    };
+    if told.proved(&mem) == Some(false) {
+        return Err(Error::Unsupported(format!(
+            "VMCOREINFO ({}) tells of Linux {}, but memory at its addresses holds something else",
+            told.origin,
+            told.info.release()
+        )));
+    }
+    Ok(Found { machine, located: Located { at, by, regions: paging.kernel }, linux: Some(Arc::new(told)) })
+}
+
+/// The address spaces of a kernel, by what it tells.
+pub(super) fn paging(image: &Image, machine: Machine, info: &Vmcoreinfo) -> Result<Paging> {
+    let name = machine.arch.name;
+    let table = machine.arch.linux;
+    let table =
+        table.ok_or_else(|| Error::Unsupported(format!("this build does not know Linux on {name}")))?;
+    (table.paging)(&Known { image, info }).map_err(|lost| match lost {
+        Lost::NoSymbol(key) => Error::Unsupported(format!(
+            "the kernel's page tables cannot be found: VMCOREINFO does not tell {key}"
+        )),
+        other => Error::Unsupported(format!("the kernel's page tables cannot be found: {other:?}")),
+    })
+}

@@ -1,0 +1,98 @@
+//! Linux. Offsets come from the kernel's own types (BTF, or DWARF of its file), addresses from its symbols, and how memory
+//! is translated from VMCOREINFO.
+
+mod cpus;
+mod locate;
+mod members;
+mod percpu;
+mod registers;
+mod tasks;
+mod told;
+mod vmcoreinfo;
+
+pub(super) use locate::locate;
+pub use told::{Origin, Told};
+pub use vmcoreinfo::Vmcoreinfo;
+
+use super::fields::Fields;
+use super::kinfo::KinfoProc;
+use super::{Evidence, Kernel, Listing, Process, Thread, text};
+use crate::Result;
+use crate::space::Space;
+use crate::symbols::Symbols;
+use kgdbserver_arch::{Machine, Registers, Va};
+use std::sync::Arc;
+
+/// A Linux kernel.
+struct Linux {
+    symbols: Symbols,
+    machine: Machine,
+    table: &'static kgdbserver_arch::Linux,
+    told: Arc<Told>,
+    init_task: Va,
+    task: members::Task,
+    /// CPUs that are up.
+    present: usize,
+}
+
+/// What told of itself by VMCOREINFO.
+pub(super) fn probe(evidence: &Evidence<'_>) -> Option<Result<Box<dyn Kernel>>> {
+    let told = evidence.linux?;
+    Some(Linux::find(evidence, told.clone()).map(|kernel| Box::new(kernel) as Box<dyn Kernel>))
+}
+
+impl Linux {
+    fn find(evidence: &Evidence<'_>, told: Arc<Told>) -> Result<Self> {
+        let fields = Fields { symbols: evidence.symbols, mem: evidence.mem };
+        let mut linux = Self {
+            symbols: evidence.symbols.clone(),
+            machine: evidence.mem.machine,
+            table: told.table(evidence.mem.machine)?,
+            told,
+            init_task: fields.variable("init_task")?,
+            task: members::Task::find(evidence.symbols.types())?,
+            present: 1,
+        };
+        linux.present = linux.cpus(evidence.mem).map_or(1, |cpus| cpus.len());
+        Ok(linux)
+    }
+
+    /// Memory, names and types together.
+    fn fields<'a>(&'a self, mem: &'a Space) -> Fields<'a> {
+        Fields { symbols: &self.symbols, mem }
+    }
+}
+
+impl Kernel for Linux {
+    fn name(&self) -> &'static str {
+        "Linux"
+    }
+
+    fn version(&self, mem: &Space) -> Option<String> {
+        let banner = || mem.string(self.symbols.address("linux_banner")?, 512).ok();
+        let banner = banner().map(|banner| text(&banner).trim_end().to_owned());
+        banner
+            .filter(|banner| !banner.is_empty())
+            .or_else(|| Some(format!("Linux {}", self.told.info.release())))
+    }
+
+    fn panic_message(&self, _: &Space) -> Option<String> {
+        None
+    }
+
+    fn processes(&self, mem: &Space) -> Result<Listing<Process>> {
+        Ok(self.all_processes(mem))
+    }
+
+    fn threads(&self, mem: &Space) -> Result<Listing<Thread>> {
+        self.all_threads(mem)
+    }
+
+    fn saved_registers(&self, mem: &Space, thread: &Thread) -> Result<Registers> {
+        registers::read(self, mem, thread)
+    }
+
+    fn getprocs(&self, _: &Space, _: bool) -> Result<Listing<KinfoProc>> {
+        Err(self.lacks("rows of getprocs"))
+    }
+}

@@ -1,0 +1,83 @@
+//! Where the registers of tasks are.
+
+use super::Linux;
+use crate::kernel::{Saved, Thread};
+use crate::space::Space;
+use crate::{Error, Result};
+use kgdbserver_arch::{Registers, Structure, Switched, Va};
+
+/// The place of a task's registers: a note of the image for a task that runs, else where the switch left them.
+pub(super) fn saved(linux: &Linux, mem: &Space, task: Va, pid: u32, on_cpu: Option<u32>) -> Saved {
+    match on_cpu {
+        Some(cpu) => match note(linux, pid, cpu) {
+            Some(index) => Saved::Noted(index),
+            None => Saved::Nowhere("it was running, and the image has no registers of its CPU"),
+        },
+        None => match switched(linux, mem, task) {
+            Ok(Some((va, _))) => Saved::Switched(va),
+            Ok(None) => Saved::Nowhere("the kernel's types do not tell where switched tasks keep registers"),
+            Err(_) => Saved::Nowhere("the pointer to its stack cannot be read"),
+        },
+    }
+}
+
+/// Which of the image's notes is a CPU's.
+///
+/// QEMU writes one for every CPU, and the CPU's number plus one for a pid. A kernel that crashed leaves out CPUs that did
+/// not answer, and writes pids: those of idle tasks are all 0, and only count if no CPU is missing.
+fn note(linux: &Linux, pid: u32, cpu: u32) -> Option<usize> {
+    let notes = &linux.told.prstatus;
+    let at = linux.table.prstatus.pid;
+    let pid_of = |note: &Vec<u8>| note.get(at..at + 4).map(|bytes| linux.machine.uint(bytes) as u32);
+    let mut by_cpu = notes.iter().zip(1..);
+    let (index, of_all) = (cpu as usize, notes.len() >= linux.present);
+    if by_cpu.all(|(note, number)| pid_of(note) == Some(number)) || pid == 0 && of_all {
+        return notes.get(index).map(|_| index);
+    }
+    let own = |note: &Vec<u8>| pid_of(note) == Some(pid);
+    notes.iter().position(own).filter(|_| pid != 0)
+}
+
+/// Where a sleeping task's registers are, and what they look like; none if the kernel's types know no such structure.
+fn switched(linux: &Linux, mem: &Space, task: Va) -> Result<Option<(Va, &'static Switched)>> {
+    let types = linux.symbols.types();
+    let known = |row: &&Switched| {
+        types.size_of(row.structure.name).is_some() && types.member("task_struct", row.member).is_some()
+    };
+    let Some(row) = linux.table.switched.iter().find(known) else { return Ok(None) };
+    let at = linux.fields(mem).at(task, "task_struct", row.member)?;
+    Ok(Some((if row.pointer { mem.pointer(at)? } else { at }, row)))
+}
+
+/// A thread's registers, as far as they were saved.
+pub(super) fn read(linux: &Linux, mem: &Space, thread: &Thread) -> Result<Registers> {
+    let mut registers = Registers::unknown(linux.machine);
+    match thread.saved {
+        Saved::Noted(index) => {
+            let note = linux.told.prstatus.get(index).map(Vec::as_slice).unwrap_or_default();
+            registers.load(linux.table.prstatus.slots, note);
+        }
+        Saved::Switched(va) => {
+            let Some((_, row)) = switched(linux, mem, thread.va)? else { return Ok(registers) };
+            load(linux, mem, &row.structure, va, &mut registers)?;
+            if row.sp_behind {
+                let size = linux.fields(mem).size_of(row.structure.name)?;
+                registers.set(linux.machine.arch.sp, va.0.wrapping_add(size));
+            }
+        }
+        Saved::Stopped(_) | Saved::Nowhere(_) => {}
+    }
+    Ok(registers)
+}
+
+/// Reads registers from the members of a structure.
+fn load(linux: &Linux, mem: &Space, structure: &Structure, va: Va, registers: &mut Registers) -> Result<()> {
+    for named in structure.members {
+        let member = linux.symbols.types().require(structure.name, named.member)?;
+        let size = usize::try_from(member.element_size)
+            .map_err(|_| Error::Unsupported(format!("{}.{} is no register", structure.name, named.member)))?;
+        let at = member.offset.saturating_add(member.element_size.saturating_mul(named.index));
+        registers.set(named.reg, mem.uint(Va(va.0.wrapping_add(at)), size)?);
+    }
+    Ok(())
+}

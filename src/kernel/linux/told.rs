@@ -1,0 +1,110 @@
+//! What an image tells of its Linux kernel, and whether that is true.
+
+use super::vmcoreinfo::Vmcoreinfo;
+use crate::image::{Image, PRSTATUS};
+use crate::space::{Phys, Space};
+use crate::symbols::Symbols;
+use crate::{Error, Result};
+use kgdbserver_arch::{Facts, Fault, Linux, Machine, Pa, ReadPhys, Va};
+use std::fmt;
+use std::path::PathBuf;
+
+/// What is told of a Linux kernel.
+#[derive(Debug)]
+pub struct Told {
+    /// The kernel's own words.
+    pub info: Vmcoreinfo,
+    /// Where these were found.
+    pub origin: Origin,
+    /// The notes of running tasks' registers, as many as there are CPUs that answered.
+    pub prstatus: Vec<Vec<u8>>,
+}
+
+/// Where VMCOREINFO comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A note of the dump.
+    Note,
+    /// A file that the user named.
+    File(PathBuf),
+    /// Physical memory at an address that the user named.
+    At(Pa),
+    /// Physical memory, where a search found it.
+    Search(Pa),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Note => f.write_str("a note of the image"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::At(pa) => write!(f, "physical {pa}, as told"),
+            Self::Search(pa) => write!(f, "physical {pa}, where a search found it"),
+        }
+    }
+}
+
+impl Told {
+    /// With the registers that the image's notes hold.
+    pub(super) fn new(image: &Image, info: Vmcoreinfo, origin: Origin) -> Self {
+        let notes = image.notes().into_iter().filter(|note| note.kind == PRSTATUS && note.name == "CORE");
+        let prstatus = notes.filter_map(|note| image.contents(&note.contents)).collect();
+        Self { info, origin, prstatus }
+    }
+
+    /// What this build knows of Linux on a machine.
+    pub(super) fn table(&self, machine: Machine) -> Result<&'static Linux> {
+        let unknown =
+            || Error::Unsupported(format!("this build does not know Linux on {}", machine.arch.name));
+        machine.arch.linux.ok_or_else(unknown)
+    }
+
+    /// The processor, by the numbers that only its kernels tell.
+    pub(super) fn machine(&self) -> Option<Machine> {
+        let is = |marks: &[&str]| marks.iter().all(|mark| self.info.number(mark).is_some());
+        let arch =
+            kgdbserver_arch::ALL.iter().find(|arch| arch.linux.is_some_and(|linux| is(linux.marks)))?;
+        Some(Machine { arch, big_endian: false, ptr_bytes: 8 })
+    }
+
+    /// The kernel's names, at the addresses where it runs.
+    pub(crate) fn complete(&self, symbols: Symbols) -> Symbols {
+        let text = || Some(self.info.symbol("_stext")?.wrapping_sub(symbols.file()?.by_name("_stext")?.va.0));
+        let slide = text().or_else(|| self.info.slide()).unwrap_or(0);
+        symbols.moved_by(slide)
+    }
+
+    /// Whether memory says the same as VMCOREINFO. None if the pages that would tell are missing.
+    pub(super) fn proved(&self, mem: &Space) -> Option<bool> {
+        // struct uts_namespace; its struct new_utsname has six texts of 65 bytes: sysname, nodename, release..
+        const FIELD: u64 = 65;
+        let name = self
+            .info
+            .symbol("init_uts_ns")?
+            .checked_add(self.info.offset("uts_namespace.name").unwrap_or(0))?;
+        let field = |index: u64| mem.string(Va(name.checked_add(index * FIELD)?), FIELD as usize).ok();
+        Some(field(0)? == b"Linux" && field(2)? == self.info.release().as_bytes())
+    }
+}
+
+/// What page tables are found by.
+pub(super) struct Known<'a> {
+    pub(super) image: &'a Image,
+    pub(super) info: &'a Vmcoreinfo,
+}
+
+impl ReadPhys for Known<'_> {
+    fn read_phys(&self, pa: Pa, buf: &mut [u8]) -> Result<(), Fault> {
+        Phys(&*self.image.memory).read_phys(pa, buf)
+    }
+}
+
+impl Facts for Known<'_> {
+    fn symbol(&self, name: &str) -> Option<u64> {
+        self.info.symbol(name)
+    }
+
+    fn number(&self, name: &str) -> Option<u64> {
+        self.info.number(name)
+    }
+}
