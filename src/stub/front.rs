@@ -3,7 +3,7 @@
 use super::gdbstub_core::Core;
 use super::target::KernelTarget;
 use super::transport::{Event, Transport};
-use super::{encode, errno, host, memory, resolve, resume, threads};
+use super::{encode, errno, host, memory, offsets, resolve, resume, threads};
 use crate::Kvm;
 use crate::symbols::served::SymbolFile;
 use std::io::{self, Read, Write};
@@ -97,6 +97,7 @@ static ROWS: &[Row] = &[
     is("qHostInfo", host::host),
     is("qProcessInfo", host::process),
     begins("qSymbol:", resolve::symbol),
+    is("qOffsets", offsets::offsets),
 ];
 
 /// One debugger's session.

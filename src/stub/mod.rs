@@ -13,6 +13,7 @@ mod gdbstub_core;
 mod host;
 mod memory;
 mod monitor;
+mod offsets;
 mod resolve;
 mod resume;
 pub mod serve;

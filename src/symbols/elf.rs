@@ -7,11 +7,12 @@ use crate::{Error, Result};
 use goblin::container::Ctx;
 use goblin::elf::header::{EI_OSABI, ET_DYN, ET_EXEC, Header, SELFMAG};
 use goblin::elf::note::{NT_GNU_BUILD_ID, NoteDataIterator};
+use goblin::elf::program_header::PT_LOAD;
 use goblin::elf::section_header::{
     SHF_ALLOC, SHF_EXECINSTR, SHN_ABS, SHN_UNDEF, SHT_NOBITS, SHT_NOTE, SHT_SYMTAB,
 };
 use goblin::elf::sym::{STB_LOCAL, STT_FILE, STT_FUNC, STT_SECTION};
-use goblin::elf::{SectionHeader, Sym, Symtab};
+use goblin::elf::{ProgramHeader, SectionHeader, Sym, Symtab};
 use kgdbserver_arch::{Machine, Va};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -136,6 +137,15 @@ impl KernelFile {
     /// Where execution begins.
     pub fn entry(&self) -> Va {
         Va(self.header.e_entry)
+    }
+
+    /// The address of the first segment that is loaded.
+    pub fn first_segment(&self) -> Option<Va> {
+        let entry = ProgramHeader::size(self.ctx) as u64;
+        let count = u64::from(self.header.e_phnum);
+        let bytes = self.source.bytes(self.header.e_phoff, count * entry).ok()?;
+        let headers = ProgramHeader::parse(&bytes, 0, usize::from(self.header.e_phnum), self.ctx).ok()?;
+        headers.iter().find(|header| header.p_type == PT_LOAD).map(|header| Va(header.p_vaddr))
     }
 
     /// The sections, in file order.

@@ -48,9 +48,15 @@ impl SymbolFile {
 
 fn make(kvm: &Kvm) -> Result<Option<PathBuf>> {
     let Some(file) = kvm.symbols().file() else { return Ok(None) };
-    let bytes = match file.sections().iter().any(|section| section.name == ".debug_info") {
-        true => unbranded(file)?,
-        false => synthesise(file, kvm.space().machine)?,
+    let debug_info = file.sections().iter().any(|section| section.name == ".debug_info");
+    let bytes = match (debug_info, file.os_abi()) {
+        (true, 0) => {
+            return Ok(Some(
+                std::path::absolute(file.source().path()).map_err(Error::io(file.source().path()))?,
+            ));
+        }
+        (true, _) => unbranded(file)?,
+        (false, _) => synthesise(file, kvm.space().machine)?,
     };
     cache::keep(&bytes).map(Some)
 }
