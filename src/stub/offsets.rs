@@ -2,16 +2,21 @@
 
 use super::front::{Reply, Session};
 
-/// gdb moves all of a file by where its first segment lies (`TextSeg`); told of offsets it would move three sections only.
-/// lldb takes these for the offset of the whole file, and leaves a kernel that nothing is said of at no address at all.
-pub(super) fn offsets(session: &mut Session, _: &[u8]) -> Reply {
+/// gdb moves all of a Linux kernel's file by where its first segment lies (`TextSeg`); told of offsets it would move three
+/// sections only. lldb takes these for the offset of the whole file. What gdbstub answers is right where no kernel was
+/// moved by KASLR.
+pub(super) fn offsets(session: &mut Session, packet: &[u8]) -> Reply {
     let symbols = session.target.kvm.symbols();
     let slide = symbols.slide();
-    if session.target.client.lldb {
-        return Reply::Packet(format!("Text={slide:x};Data={slide:x};Bss={slide:x}").into_bytes());
-    }
-    let first = symbols.file().and_then(|file| file.first_segment()).filter(|_| slide != 0);
-    first.map_or(Reply::Unsupported, |first| {
-        Reply::Packet(format!("TextSeg={:x}", first.0.wrapping_add(slide)).into_bytes())
-    })
+    let first = symbols.file().and_then(|file| file.first_segment());
+    Reply::Packet(
+        match first {
+            _ if slide == 0 => return Reply::Pass([b"qOffsets", packet].concat()),
+            Some(first) if !session.target.client.lldb => {
+                format!("TextSeg={:x}", first.0.wrapping_add(slide))
+            }
+            _ => format!("Text={slide:x};Data={slide:x};Bss={slide:x}"),
+        }
+        .into_bytes(),
+    )
 }
