@@ -52,6 +52,14 @@ impl Space {
         &self.regions
     }
 
+    /// The shape of the page tables; none where no region has any.
+    pub fn form(&self) -> Option<Radix> {
+        self.regions.iter().find_map(|region| match &region.via {
+            Via::Tables { form, .. } | Via::Entries { form, .. } => Some(*form),
+            _ => None,
+        })
+    }
+
     /// The physical or stored memory behind it.
     pub fn memory(&self) -> &dyn Memory {
         &*self.memory

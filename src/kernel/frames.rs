@@ -1,7 +1,7 @@
 //! Backtraces by frame pointers.
 
 use crate::space::Space;
-use kgdbserver_arch::{Registers, TrapFrame, Va};
+use kgdbserver_arch::{PacMask, Registers, TrapFrame, Va};
 use std::collections::HashSet;
 
 /// No kernel stack holds more frames.
@@ -14,6 +14,15 @@ pub struct Frame {
     pub pc: Va,
     /// Whether that is a return address, behind the call that it made.
     pub called: bool,
+}
+
+/// What a kernel's frames look like beside the processor's rules.
+#[derive(Default)]
+pub struct Rules<'a> {
+    /// The bits of return addresses that may hold a pointer authentication code.
+    pub codes: Option<PacMask>,
+    /// How traps are recognised, where that is known.
+    pub traps: Option<Traps<'a>>,
 }
 
 /// How the trap entries of a kernel are recognised, and what they leave on the stack.
@@ -30,7 +39,7 @@ pub struct Traps<'a> {
 /// A chain ends at a frame pointer of 0, at one that cannot be read, where it comes back to a frame it has been at, or at
 /// a trap from user space. Frame pointers need not grow: an interrupt switches stacks. What code built without frame
 /// pointers left in the register is followed too, and ends soon: the list is as good as the kernel's build.
-pub fn backtrace(mem: &Space, registers: &Registers, traps: Option<&Traps<'_>>) -> Vec<Frame> {
+pub fn backtrace(mem: &Space, registers: &Registers, rules: &Rules<'_>) -> Vec<Frame> {
     let layout = &mem.machine.arch.frames;
     let Some(pc) = registers.pc() else { return Vec::new() };
     let mut trace = vec![Frame { pc: Va(pc), called: false }];
@@ -40,13 +49,12 @@ pub fn backtrace(mem: &Space, registers: &Registers, traps: Option<&Traps<'_>>) 
         let word = |at: u64, offset: i32| mem.pointer(Va(at.checked_add_signed(offset.into())?)).ok();
         let Some(Va(caller)) = word(frame, layout.caller_fp) else { break };
         let home = if layout.back_chain { caller } else { frame };
-        let Some(Va(address)) = word(home, layout.return_address) else { break };
-        if address == 0 {
-            break;
-        }
-        trace.push(Frame { pc: Va(address), called: true });
-        let entry =
-            traps.filter(|traps| (traps.name)(Va(address)).is_some_and(|name| (traps.frame.entry)(&name)));
+        let Some(saved) = word(home, layout.return_address).filter(|address| address.0 != 0) else { break };
+        let address = rules.codes.map_or(saved, |codes| codes.strip(saved));
+        trace.push(Frame { pc: address, called: true });
+        let is_entry =
+            |traps: &&Traps<'_>| (traps.name)(address).is_some_and(|name| (traps.frame.entry)(&name));
+        let entry = rules.traps.as_ref().filter(is_entry);
         frame = match entry {
             None => caller,
             Some(traps) => match interrupted(mem, traps.frame, frame.checked_add_signed(layout.cfa.into())) {
@@ -130,7 +138,8 @@ mod tests {
         registers.load(x86_64::ARCH.freebsd.unwrap().pcb[0].switched, &pcb);
         let name = |va: Va| (va.0 == TRAP_ENTRY).then(|| entry.to_owned());
         let traps = Traps { frame: x86_64::ARCH.freebsd.unwrap().trap.unwrap(), name: &name };
-        backtrace(&mem, &registers, Some(&traps)).iter().map(|frame| (frame.pc.0, frame.called)).collect()
+        let rules = Rules { codes: None, traps: Some(traps) };
+        backtrace(&mem, &registers, &rules).iter().map(|frame| (frame.pc.0, frame.called)).collect()
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::image::Image;
 use crate::space::Space;
 use crate::symbols::{Symbol, Symbols};
 use crate::{Error, Result};
-use kgdbserver_arch::{Located, Machine, Pa, Registers, Va};
+use kgdbserver_arch::{Located, Machine, Pa, PacMask, Registers, Va};
 use kinfo::KinfoProc;
 use state::{CpuTime, Cpus, Log, Module, OpenFile, Swap};
 use std::path::PathBuf;
@@ -129,6 +129,11 @@ pub trait Kernel: Send + Sync {
 
     /// The registers of a thread, as far as they were saved.
     fn saved_registers(&self, mem: &Space, thread: &Thread) -> Result<Registers>;
+
+    /// Which bits of its addresses may hold a pointer authentication code; none of a kernel that signs no addresses.
+    fn pac_mask(&self) -> Option<PacMask> {
+        None
+    }
 
     /// What getprocs tells of every process and, where `threads` is set, of every thread.
     fn getprocs(&self, mem: &Space, threads: bool) -> Result<Listing<KinfoProc>>;

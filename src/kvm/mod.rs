@@ -15,14 +15,14 @@ pub use machine::SWIF_DEV_PREFIX;
 pub use names::Nlist;
 
 use crate::image::{self, Census, Image, RawMemory, Source, Store, raw};
-use crate::kernel::frames::{self, Frame, Traps};
+use crate::kernel::frames::{self, Frame, Rules, Traps};
 use crate::kernel::{self, Evidence, Found, Hints, Kernel, Listing, Process, Thread};
 use crate::pages::{self, Page};
 use crate::space::Space;
 use crate::symbols::{KernelFile, Resolver, Symbol, Symbols};
 use crate::verify::{self, Verdict, Witness};
 use crate::{Error, Result};
-use kgdbserver_arch::{Located, Machine, Registers, Va};
+use kgdbserver_arch::{Located, Machine, PacMask, Registers, Va};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -278,6 +278,12 @@ impl Kvm {
         found.as_deref().map_err(|error| Error::Unsupported(error.to_string()))
     }
 
+    /// Which bits of the kernel's addresses may hold a pointer authentication code; none if it signs no addresses, or
+    /// is not known.
+    pub fn pac_mask(&self) -> Option<PacMask> {
+        self.kernel().ok()?.pac_mask()
+    }
+
     /// All processes.
     ///
     /// # Errors
@@ -302,7 +308,7 @@ impl Kvm {
         };
         let frame = self.space.machine.arch.freebsd.and_then(|freebsd| freebsd.trap);
         let traps = frame.map(|frame| Traps { frame, name: &name });
-        frames::backtrace(&self.space, registers, traps.as_ref())
+        frames::backtrace(&self.space, registers, &Rules { codes: self.pac_mask(), traps })
     }
 
     /// A thread's registers, as far as they were saved.

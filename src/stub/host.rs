@@ -5,8 +5,12 @@ use super::front::{Reply, Session};
 
 /// `qHostInfo`.
 pub(super) fn host(session: &mut Session, _: &[u8]) -> Reply {
-    let page = 1u64 << session.target.kvm.image().page_shift;
-    Reply::Packet(format!("{}vm-page-size:{page};", machine(session)).into_bytes())
+    let kvm = &session.target.kvm;
+    let page = 1u64 << kvm.image().page_shift;
+    // Without it lldb shows signed return addresses as they are, and goes no further.
+    let bits = kvm.pac_mask().map(|mask| format!("addressing_bits:{};", mask.address_bits()));
+    let bits = bits.unwrap_or_default();
+    Reply::Packet(format!("{}vm-page-size:{page};{bits}", machine(session)).into_bytes())
 }
 
 /// `qProcessInfo`. lldb loads the host's own executable of a real process number, so it is always 1.

@@ -14,6 +14,7 @@ mod host;
 mod memory;
 mod monitor;
 mod offsets;
+mod pauth;
 mod resolve;
 mod resume;
 pub mod serve;

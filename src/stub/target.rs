@@ -2,6 +2,7 @@
 
 use super::arch::{AnyArch, AnyRegId, AnyRegisters};
 use super::client::Client;
+use super::pauth::Masks;
 use super::{describe, errno, monitor};
 use crate::kernel::{Saved, Thread};
 use crate::symbols::served::SymbolFile;
@@ -32,14 +33,18 @@ pub(super) struct KernelTarget {
     /// The thread that the debugger has selected, as a position in the list; none if it selected one that is not there.
     pub(super) selected: Option<usize>,
     xml: String,
+    /// Described at the session's start, so they stay what they were then.
+    masks: Masks,
     symbol_file: Arc<SymbolFile>,
 }
 
 impl KernelTarget {
     pub(super) fn new(kvm: Arc<Kvm>, symbol_file: Arc<SymbolFile>) -> Self {
-        let xml = describe::target_xml(kvm.space().machine.arch);
+        let masks = Masks::of(&kvm);
+        let xml = describe::target_xml(kvm.space().machine.arch, masks.registers());
         let (client, threads, by_tid) = (Client::default(), Vec::new(), HashMap::new());
-        let mut target = Self { kvm: kvm.clone(), client, threads, by_tid, selected: None, xml, symbol_file };
+        let mut target =
+            Self { kvm: kvm.clone(), client, threads, by_tid, selected: None, xml, masks, symbol_file };
         target.show(kvm);
         target
     }
@@ -81,6 +86,20 @@ impl KernelTarget {
             Registers::unknown(self.kvm.space().machine)
         };
         self.kvm.registers(thread).unwrap_or_else(unknown)
+    }
+
+    /// A thread's registers as the packet `g` has them.
+    pub(super) fn all_registers(&self, registers: &Registers) -> Vec<Option<u8>> {
+        let masks = self.masks.bytes().iter().copied().map(Some);
+        registers.bytes().iter().copied().chain(masks).collect()
+    }
+
+    /// The bytes of one register; none if it is unavailable.
+    fn register(&self, thread: &Thread, number: usize) -> Option<Vec<u8>> {
+        match number.checked_sub(self.kvm.space().machine.arch.regs.len()) {
+            None => self.registers(thread).raw(number),
+            Some(mask) => self.masks.get(mask).map(<[u8]>::to_vec),
+        }
     }
 
     fn by_gdbstub_tid(&self, tid: Tid) -> Result<&Thread, TargetError<Error>> {
@@ -151,7 +170,7 @@ impl Target for KernelTarget {
 impl MultiThreadBase for KernelTarget {
     fn read_registers(&mut self, registers: &mut AnyRegisters, tid: Tid) -> TargetResult<(), Self> {
         let read = self.registers(self.by_gdbstub_tid(tid)?);
-        *registers = AnyRegisters { pc: read.pc().unwrap_or(0), bytes: read.bytes().to_vec() };
+        *registers = AnyRegisters { pc: read.pc().unwrap_or(0), bytes: self.all_registers(&read) };
         Ok(())
     }
 
@@ -194,7 +213,7 @@ impl SingleRegisterAccess<Tid> for KernelTarget {
         AnyRegId(reg): AnyRegId,
         buf: &mut [u8],
     ) -> TargetResult<usize, Self> {
-        let bytes = self.registers(self.by_gdbstub_tid(tid)?).raw(reg);
+        let bytes = self.register(self.by_gdbstub_tid(tid)?, reg);
         let bytes = bytes.ok_or(TargetError::Errno(errno::UNAVAILABLE))?;
         let to = buf.get_mut(..bytes.len()).ok_or(TargetError::Errno(errno::UNAVAILABLE))?;
         to.copy_from_slice(&bytes);

@@ -173,7 +173,7 @@ pub(super) fn registers(session: &mut Session, packet: &[u8]) -> Reply {
 fn unavailable(session: &Session, packet: &[u8]) -> Reply {
     let unknown = Registers::unknown(session.target.kvm.space().machine);
     match packet {
-        b"g" => Reply::Packet(b"xx".repeat(unknown.bytes().len())),
+        b"g" => Reply::Packet(b"xx".repeat(session.target.all_registers(&unknown).len())),
         _ => Reply::Error(errno::UNAVAILABLE, "no thread is selected".into()),
     }
 }

@@ -12,7 +12,7 @@ mod write;
 use super::{KernelFile, Kind, Section, Symbol};
 use crate::{Error, Kvm, Result, cache};
 use goblin::elf::section_header::{SHF_EXECINSTR, SHT_NOTE};
-use kgdbserver_arch::{Machine, Va};
+use kgdbserver_arch::Va;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -56,7 +56,7 @@ fn make(kvm: &Kvm) -> Result<Option<PathBuf>> {
             ));
         }
         (true, _) => unbranded(file)?,
-        (false, _) => synthesise(file, kvm.space().machine)?,
+        (false, _) => synthesise(file, kvm)?,
     };
     cache::keep(&bytes).map(Some)
 }
@@ -72,13 +72,15 @@ fn unbranded(file: &KernelFile) -> Result<Vec<u8>> {
 }
 
 /// The kernel's names in a file of our own.
-fn synthesise(file: &KernelFile, machine: Machine) -> Result<Vec<u8>> {
+fn synthesise(file: &KernelFile, kvm: &Kvm) -> Result<Vec<u8>> {
+    let machine = kvm.space().machine;
+    let codes = kvm.pac_mask();
     let loaded = loaded_sections(file);
     let code: Vec<Range<u64>> =
         loaded.iter().filter(|section| section.execute).map(|s| s.range.clone()).collect();
     let named = Named { entry: entry_symbol(file, &code), file };
     let entry = named.entry.as_ref().map_or(file.entry(), |symbol| symbol.va);
-    let frames = frames::eh_frame(&code, &frames::exceptions(&named, machine), machine)?;
+    let frames = frames::eh_frame(&code, &frames::exceptions(&named, machine), machine, codes)?;
     write::elf(&loaded, &named, (entry.0, file.flags()), frames, machine)
 }
 

@@ -93,6 +93,33 @@ fn lldb_shows_threads_registers_and_frames() {
     }
 }
 
+/// A kernel on a processor with pointer authentication: every return address on its stacks is signed.
+fn signed() -> System {
+    System { ptrauth: Some(true), ..System::on(&machine::ARM64) }
+}
+
+#[test]
+fn gdb_goes_through_signed_return_addresses() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = serve(folder.path(), &signed().build());
+    let session = gdb_multiarch(&[&connect(&server), "bt", "thread 5", "bt"]);
+    let shown = |function: &str| format!(" in {function} ()");
+    frames(&session, 0, CRASHED, shown);
+    frames(&session, 1, IDLE, shown);
+    assert!(!session.nth("bt", 1).contains("stopped"), "{session}");
+}
+
+#[test]
+fn lldb_goes_through_signed_return_addresses() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = serve(folder.path(), &signed().build());
+    let target = format!("target create {}", folder.path().join("kernel").display());
+    let session = lldb(&[&target, &format!("gdb-remote {}", server.port), "bt", "thread select 5", "bt"]);
+    let shown = |function: &str| format!("kernel`{function} + ");
+    frames(&session, 0, CRASHED, shown);
+    frames(&session, 1, IDLE, shown);
+}
+
 /// `TID.REGISTER=VALUE` for all that is expected of the real image.
 fn expected(image: &crate::real::Real) -> Vec<String> {
     let mut lines = Vec::new();

@@ -9,6 +9,7 @@ mod members;
 mod modules;
 mod msgbuf;
 mod offsets;
+mod pauth;
 mod pcpu;
 mod procs;
 mod swap;
@@ -24,7 +25,7 @@ use super::{Evidence, Kernel, Listing, Process, Thread, lists, loadavg, text};
 use crate::Result;
 use crate::space::Space;
 use crate::symbols::{Symbol, Symbols};
-use kgdbserver_arch::{Bsd, Registers, Va};
+use kgdbserver_arch::{Bsd, PacMask, Registers, Va};
 use members::Members;
 use offsets::Offsets;
 use procs::Proc;
@@ -43,6 +44,7 @@ pub(super) struct FreeBsd {
     /// Zombies had a list of their own until 13.
     zombproc: Option<Va>,
     osreldate: Option<u32>,
+    pac_mask: Option<PacMask>,
 }
 
 /// A kernel with a list of all processes, on a processor that FreeBSD's table knows.
@@ -66,6 +68,7 @@ impl FreeBsd {
             allproc,
             zombproc: symbols.address("zombproc"),
             osreldate,
+            pac_mask: pauth::mask(symbols, mem),
         })
     }
 
@@ -127,6 +130,10 @@ impl Kernel for FreeBsd {
 
     fn saved_registers(&self, mem: &Space, thread: &Thread) -> Result<Registers> {
         self.registers(mem, &thread.saved)
+    }
+
+    fn pac_mask(&self) -> Option<PacMask> {
+        self.pac_mask
     }
 
     fn getprocs(&self, mem: &Space, threads: bool) -> Result<Listing<KinfoProc>> {

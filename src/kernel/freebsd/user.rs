@@ -83,12 +83,8 @@ fn root(fields: &Fields<'_>, pmap: Va) -> Result<Pa> {
 /// A process's tables have the form of the kernel's, and with five-level paging (`la57`) a level more than a minidump
 /// keeps of these.
 fn form(fields: &Fields<'_>) -> Result<Radix> {
-    let of_kernel = fields.mem.regions().iter().find_map(|region| match &region.via {
-        Via::Tables { form, .. } | Via::Entries { form, .. } => Some(*form),
-        _ => None,
-    });
     let none = || Error::Unsupported("the image has no page tables".into());
-    let form = of_kernel.ok_or_else(none)?;
+    let form = fields.mem.form().ok_or_else(none)?;
     let five = fields.mem.machine.arch.name == "x86_64" && fields.count("la57").is_ok_and(|la57| la57 != 0);
     Ok(if five { Radix { index_bits: &[9; 5], ..form } } else { form })
 }

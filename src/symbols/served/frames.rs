@@ -3,11 +3,12 @@
 use super::Named;
 use crate::symbols::{Kind, Symbol};
 use crate::{Error, Result};
+use gimli::constants::{DW_OP_and, DW_OP_dup, DW_OP_mul, DW_OP_or, DW_OP_shr, DW_OP_swap};
 use gimli::write::{
     Address, CallFrameInstruction, CommonInformationEntry, EhFrame, EndianVec, Expression,
     FrameDescriptionEntry,
 };
-use kgdbserver_arch::{Machine, TrapFrame};
+use kgdbserver_arch::{Machine, PacMask, TrapFrame};
 use std::ops::Range;
 
 /// No entry code is larger; where the next symbol lies further on, it is not known where the function ends.
@@ -51,10 +52,11 @@ pub(super) fn eh_frame(
     code: &[Range<u64>],
     exceptions: &[(Range<u64>, Rule)],
     machine: Machine,
+    codes: Option<PacMask>,
 ) -> Result<Vec<u8>> {
     let mut table = gimli::write::FrameTable::default();
-    let called = table.add_cie(frame_pointer_rule(machine));
-    let mut end = frame_pointer_rule(machine);
+    let called = table.add_cie(frame_pointer_rule(machine, codes));
+    let mut end = frame_pointer_rule(machine, None);
     end.add_instruction(CallFrameInstruction::Undefined(return_column(machine)));
     let outermost = table.add_cie(end);
     let trap = machine.arch.freebsd.and_then(|freebsd| freebsd.trap);
@@ -128,7 +130,7 @@ fn return_column(machine: Machine) -> gimli::Register {
     gimli::Register(machine.arch.frames.dwarf_return_address)
 }
 
-fn frame_pointer_rule(machine: Machine) -> CommonInformationEntry {
+fn frame_pointer_rule(machine: Machine, codes: Option<PacMask>) -> CommonInformationEntry {
     let layout = &machine.arch.frames;
     let frame = gimli::Register(layout.dwarf_fp);
     let below_cfa = |offset: i32| offset - layout.cfa;
@@ -143,9 +145,34 @@ fn frame_pointer_rule(machine: Machine) -> CommonInformationEntry {
         cie.add_instruction(CallFrameInstruction::Cfa(frame, layout.cfa));
         cie.add_instruction(CallFrameInstruction::Offset(frame, below_cfa(layout.caller_fp)));
     }
-    cie.add_instruction(CallFrameInstruction::Offset(
-        return_column(machine),
-        below_cfa(layout.return_address),
-    ));
+    let column = return_column(machine);
+    cie.add_instruction(match codes {
+        None => CallFrameInstruction::Offset(column, below_cfa(layout.return_address)),
+        Some(mask) => {
+            CallFrameInstruction::ValExpression(column, stripped(frame, layout.return_address, mask))
+        }
+    });
     cie
+}
+
+/// The return address that is saved `offset` bytes from the frame pointer, without its code.
+///
+/// `DW_CFA_AARCH64_negate_ra_state` would say in one word that it has one, but gdb 13 knows no masks for the kernel's half
+/// of addresses. So bit 55, which tells the half, is spread over the mask here.
+fn stripped(frame: gimli::Register, offset: i32, mask: PacMask) -> Expression {
+    let mut place = Expression::new();
+    place.op_breg(frame, offset.into());
+    place.op_deref();
+    place.op(DW_OP_dup);
+    place.op_constu(55);
+    place.op(DW_OP_shr);
+    place.op_constu(1);
+    place.op(DW_OP_and);
+    place.op_constu(mask.high());
+    place.op(DW_OP_mul);
+    place.op(DW_OP_swap);
+    place.op_constu(!mask.high());
+    place.op(DW_OP_and);
+    place.op(DW_OP_or);
+    place
 }

@@ -112,6 +112,9 @@ impl Kernel {
         for name in ["allproc", "panicstr", "msgbufp"] {
             self.bss.reserve(name, self.machine.word);
         }
+        if system.ptrauth.is_some() {
+            self.bss.reserve("enable_ptrauth", 1);
+        }
         self.bss.reserve("stopped_cpus", MAXCPU / 8);
         self.bss.reserve("dumppcb", pcb);
         for name in system.full.iter().flat_map(|full| full.variables(system.machine)) {
@@ -141,6 +144,9 @@ impl Kernel {
             ("nprocs", system.processes.len() as u32),
         ] {
             memory.int(self.variable(name), value);
+        }
+        if let Some(enabled) = system.ptrauth {
+            memory.write(self.variable("enable_ptrauth"), &[u8::from(enabled)]);
         }
         self.set_stopped_cpus(system, memory);
         if let Some(text) = &system.panic {

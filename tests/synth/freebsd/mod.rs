@@ -47,6 +47,9 @@ pub struct System {
     pub more_functions: u64,
     /// Whether the kernel file has a hash table of its symbols, as those of real kernels have that are not stripped.
     pub hashed: bool,
+    /// Whether the kernel knows pointer authentication, and if so, whether this processor does: return addresses on
+    /// stacks are signed then.
+    pub ptrauth: Option<bool>,
     /// What a dump of all memory needs beside; `None` for a system that can only write minidumps.
     pub full: Option<Full>,
 }

@@ -168,6 +168,7 @@ impl System {
             offsets: Offsets::default(),
             more_functions: 0,
             hashed: false,
+            ptrauth: None,
             full: None,
         }
     }

@@ -76,7 +76,7 @@ pub(super) fn functions(machine: &Machine) -> impl Iterator<Item = (&'static str
 
 /// The address of an instruction behind a function's prologue, where the kernel runs.
 pub(super) fn address(machine: &Machine, (name, offset): (&str, u64)) -> u64 {
-    let offset = offset / machine.instruction * machine.instruction;
+    let offset = (offset / machine.instruction * machine.instruction).max(machine.code.prologue.len() as u64);
     let (_, start, size) =
         functions(machine).find(|(known, ..)| *known == name).unwrap_or_else(|| panic!("no function {name}"));
     let body = machine.code.prologue.len() as u64..size;

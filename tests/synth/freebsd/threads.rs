@@ -151,7 +151,7 @@ impl Writer<'_> {
                 for caller in callers.iter().rev() {
                     place -= FRAME;
                     self.memory.word(place.wrapping_add_signed(caller_at), frame);
-                    self.memory.word(place.wrapping_add_signed(return_at), *caller);
+                    self.memory.word(place.wrapping_add_signed(return_at), self.pushed(*caller, place));
                     frame = place;
                 }
                 (place - FRAME, frame)
@@ -165,6 +165,16 @@ impl Writer<'_> {
                 }
                 (place, place)
             }
+        }
+    }
+
+    /// A return address as the code stores it: with a code in all the bits above 48 but bit 55, made from the address and
+    /// the place.
+    fn pushed(&self, address: u64, place: u64) -> u64 {
+        const CODE: u64 = 0xff7f << 48;
+        match self.system.ptrauth {
+            Some(true) => address & !CODE | (address ^ place).wrapping_mul(0x9e37_79b9_7f4a_7c15) & CODE,
+            _ => address,
         }
     }
 
