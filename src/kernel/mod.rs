@@ -13,6 +13,7 @@ mod modules;
 mod msgbuf;
 mod pargs;
 pub mod state;
+pub mod unwind;
 
 use crate::image::Image;
 use crate::space::Space;
@@ -206,6 +207,11 @@ pub trait Kernel: Send + Sync {
     /// A variable of which there are several copies, by its plain name: one of the network stack's, or `cpu`'s of a
     /// dynamic per-CPU variable. None if no such variable has this name.
     fn copied_variable(&self, _: &Space, _name: &str, _cpu: u32) -> Option<Result<Symbol>> {
+        None
+    }
+
+    /// The kernel's own table of how its stacks are unwound; none where frame pointers lead through them.
+    fn unwind_table(&self) -> Option<&dyn unwind::Table> {
         None
     }
 

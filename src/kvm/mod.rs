@@ -16,7 +16,7 @@ pub use names::Nlist;
 
 use crate::image::{self, Census, Image, RawMemory, Source, Store, raw};
 use crate::kernel::frames::{self, Frame, Rules, Traps};
-use crate::kernel::{self, Evidence, Found, Hints, Kernel, Listing, Process, Thread};
+use crate::kernel::{self, Evidence, Found, Hints, Kernel, Listing, Process, Thread, unwind};
 use crate::pages::{self, Page};
 use crate::space::Space;
 use crate::symbols::{KernelFile, Resolver, Symbol, Symbols};
@@ -300,8 +300,11 @@ impl Kvm {
         self.kernel()?.threads(&self.space)
     }
 
-    /// The frames of a stack, by frame pointers, innermost first.
+    /// The frames of a stack, by the kernel's own unwind table or else by frame pointers, innermost first.
     pub fn backtrace(&self, registers: &Registers) -> Vec<Frame> {
+        if let Some(table) = self.kernel().ok().and_then(Kernel::unwind_table) {
+            return unwind::backtrace(&self.space, registers, table);
+        }
         let name = |va: Va| {
             let (symbol, _) = self.symbol_at(Va(va.0.saturating_sub(1)))?;
             Some(symbol.name)

@@ -4,6 +4,7 @@
 mod cpus;
 mod locate;
 mod members;
+mod orc;
 mod percpu;
 mod registers;
 mod tasks;
@@ -16,11 +17,12 @@ pub use vmcoreinfo::Vmcoreinfo;
 
 use super::fields::Fields;
 use super::kinfo::KinfoProc;
+use super::unwind::Table;
 use super::{Evidence, Kernel, Listing, Process, Thread, text};
 use crate::Result;
 use crate::space::Space;
 use crate::symbols::Symbols;
-use kgdbserver_arch::{Machine, Registers, Va};
+use kgdbserver_arch::{Machine, PacMask, Registers, Va};
 use std::sync::Arc;
 
 /// A Linux kernel.
@@ -31,6 +33,7 @@ struct Linux {
     told: Arc<Told>,
     init_task: Va,
     task: members::Task,
+    orc: Option<orc::Orc>,
     /// CPUs that are up.
     present: usize,
 }
@@ -51,6 +54,7 @@ impl Linux {
             told,
             init_task: fields.variable("init_task")?,
             task: members::Task::find(evidence.symbols.types())?,
+            orc: orc::Orc::find(&fields).ok(),
             present: 1,
         };
         linux.present = linux.cpus(evidence.mem).map_or(1, |cpus| cpus.len());
@@ -78,6 +82,14 @@ impl Kernel for Linux {
 
     fn panic_message(&self, _: &Space) -> Option<String> {
         None
+    }
+
+    fn pac_mask(&self) -> Option<PacMask> {
+        PacMask::new(self.told.info.number("KERNELPACMASK")?)
+    }
+
+    fn unwind_table(&self) -> Option<&dyn Table> {
+        self.orc.as_ref().map(|orc| orc as &dyn Table)
     }
 
     fn processes(&self, mem: &Space) -> Result<Listing<Process>> {
