@@ -80,6 +80,8 @@ pub struct Symbols {
     /// Where the file's kernel runs.
     moved: Moved,
     resolver: Option<Resolver>,
+    /// What the image itself tells of a few names; asked last.
+    told: Option<Resolver>,
     types: Arc<OnceLock<Types>>,
 }
 
@@ -104,7 +106,7 @@ impl Symbols {
     /// Symbols of a kernel file, a resolver, or both; the resolver is asked first. The kernel's types come from its file,
     /// and from the file of debugging information that lies beside it, if there is one.
     pub fn new(file: Option<Arc<KernelFile>>, resolver: Option<Resolver>) -> Self {
-        Self { file, moved: Moved::default(), resolver, types: Arc::default() }
+        Self { file, resolver, ..Self::default() }
     }
 
     /// The same, of a kernel that runs `slide` bytes (modulo 2^64) above the addresses that its file has. Until Linux 6.15,
@@ -120,6 +122,12 @@ impl Symbols {
     /// By how much the kernel's addresses are higher than its file's; wraps.
     pub fn slide(&self) -> u64 {
         self.moved.slide
+    }
+
+    /// The same names and types, and a resolver that is asked last.
+    #[must_use]
+    pub fn or_told(self, told: Resolver) -> Self {
+        Self { told: Some(told), ..self }
     }
 
     /// The same names and types, and a resolver that is asked first.
@@ -180,10 +188,8 @@ impl Symbols {
             function: false,
             global: true,
         };
-        let resolver = self.resolver.as_ref();
-        resolver
-            .and_then(|resolver| resolver(name))
-            .map(resolved)
-            .or_else(|| Some(self.moved.runs_at(self.file.as_ref()?.by_name(name)?)))
+        let ask = |resolver: &Option<Resolver>| resolver.as_ref()?(name).map(resolved);
+        let in_file = || Some(self.moved.runs_at(self.file.as_ref()?.by_name(name)?));
+        ask(&self.resolver).or_else(in_file).or_else(|| ask(&self.told))
     }
 }

@@ -6,6 +6,7 @@ use crate::Result;
 use crate::kernel::fields::Fields;
 use crate::space::Space;
 use kgdbserver_arch::Va;
+use std::collections::BTreeMap;
 
 /// A CPU.
 #[derive(Debug, Clone)]
@@ -21,15 +22,28 @@ impl Linux {
     /// The CPUs that the kernel has brought up.
     pub(super) fn cpus(&self, mem: &Space) -> Result<Vec<Cpu>> {
         let fields = self.fields(mem);
-        let queues = fields.variable("runqueues")?;
-        let per_cpu = PerCpu::find(&fields)?;
-        let cpu = |number: usize| {
-            let queue = per_cpu.at(queues, number)?;
-            // A CPU that is possible and absent has a run queue all the same, with no task in it.
-            let task = |name| fields.pointer(queue, "rq", name).ok().filter(|task| task.0 != 0);
-            Some(Cpu { number: number as u32, current: task("curr")?, idle: task("idle")? })
+        let queues = match fields.variable("runqueues") {
+            Ok(variable) => PerCpu::find(&fields)?.all(variable),
+            Err(_) => self.queues_of_tasks(mem),
         };
-        Ok((0..per_cpu.offsets.len()).filter_map(cpu).collect())
+        // A CPU that is possible and absent has a run queue all the same, with no task in it.
+        let task = |queue, name| fields.pointer(queue, "rq", name).ok().filter(|task| task.0 != 0);
+        let cpu = |(number, queue): (usize, Va)| {
+            Some(Cpu { number: number as u32, current: task(queue, "curr")?, idle: task(queue, "idle")? })
+        };
+        Ok(queues.into_iter().filter_map(cpu).collect())
+    }
+
+    /// The run queues where no symbol leads to them, as in a kernel whose table of symbols has functions only (without
+    /// `KALLSYMS_ALL`): every task knows its own, and every CPU has tasks that are bound to it.
+    fn queues_of_tasks(&self, mem: &Space) -> Vec<(usize, Va)> {
+        let fields = self.fields(mem);
+        let queue = |task: Va| {
+            let queue = fields.pointer(task, "task_struct", "se.cfs_rq").ok()?;
+            let queue = fields.pointer(queue, "cfs_rq", "rq").ok()?;
+            Some((fields.u32(queue, "rq", "cpu").ok()? as usize, queue))
+        };
+        self.tasks(mem).flatten().filter_map(queue).collect::<BTreeMap<_, _>>().into_iter().collect()
     }
 
     /// The task that brought the system down: the one that the panicking CPU runs.

@@ -2,6 +2,7 @@
 //! is translated from VMCOREINFO.
 
 mod cpus;
+mod init_task;
 mod locate;
 mod members;
 mod orc;
@@ -47,13 +48,14 @@ pub(super) fn probe(evidence: &Evidence<'_>) -> Option<Result<Box<dyn Kernel>>> 
 impl Linux {
     fn find(evidence: &Evidence<'_>, told: Arc<Told>) -> Result<Self> {
         let fields = Fields { symbols: evidence.symbols, mem: evidence.mem };
+        let task = members::Task::find(evidence.symbols.types())?;
         let mut linux = Self {
             symbols: evidence.symbols.clone(),
             machine: evidence.mem.machine,
             table: told.table(evidence.mem.machine)?,
+            init_task: init_task::find(&fields, &task, told.info.symbol("_stext"))?,
+            task,
             told,
-            init_task: fields.variable("init_task")?,
-            task: members::Task::find(evidence.symbols.types())?,
             orc: orc::Orc::find(&fields).ok(),
             present: 1,
         };

@@ -32,8 +32,8 @@ impl PerCpu {
         Ok(Self { offsets: (0..count).map(offset).collect::<Result<_>>()? })
     }
 
-    /// A CPU's copy of a variable.
-    pub(super) fn at(&self, variable: Va, cpu: usize) -> Option<Va> {
-        Some(Va(variable.0.wrapping_add(*self.offsets.get(cpu)?)))
+    /// All copies of a variable, by their CPUs' numbers.
+    pub(super) fn all(&self, variable: Va) -> Vec<(usize, Va)> {
+        self.offsets.iter().map(|offset| Va(variable.0.wrapping_add(*offset))).enumerate().collect()
     }
 }

@@ -43,6 +43,14 @@ impl Linux {
         threads
     }
 
+    /// The addresses of all tasks that are in a list: processes, each followed by its threads.
+    pub(super) fn tasks(&self, mem: &Space) -> impl Iterator<Item = Result<Va>> {
+        self.leaders(mem).flat_map(move |leader| match leader {
+            Ok(leader) => self.threads_of(mem, leader),
+            Err(error) => vec![Err(error)],
+        })
+    }
+
     pub(super) fn all_processes(&self, mem: &Space) -> Listing<Process> {
         let idle = std::iter::once(Ok(self.init_task));
         Listing::from_results(idle.chain(self.leaders(mem)).map(|va| self.process(mem, va?)))
@@ -93,12 +101,7 @@ impl Linux {
         if cpus.is_empty() {
             all.push(Ok((self.init_task, Some(0))));
         }
-        for leader in self.leaders(mem) {
-            match leader {
-                Ok(leader) => all.extend(self.threads_of(mem, leader).into_iter().map(|va| Ok((va?, None)))),
-                Err(error) => all.push(Err(error)),
-            }
-        }
+        all.extend(self.tasks(mem).map(|task| Ok((task?, None))));
         // A task that runs and is in no list any more is on its way out.
         all.extend(cpus.iter().map(|cpu| Ok((cpu.current, None))));
         all

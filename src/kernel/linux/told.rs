@@ -8,6 +8,7 @@ use crate::{Error, Result};
 use kgdbserver_arch::{Facts, Fault, Linux, Machine, Pa, ReadPhys, Va};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// What is told of a Linux kernel.
 #[derive(Debug)]
@@ -68,10 +69,11 @@ impl Told {
     }
 
     /// The kernel's names, at the addresses where it runs.
-    pub(crate) fn complete(&self, symbols: Symbols) -> Symbols {
+    pub(crate) fn complete(self: &Arc<Self>, symbols: Symbols) -> Symbols {
         let text = || Some(self.info.symbol("_stext")?.wrapping_sub(symbols.file()?.by_name("_stext")?.va.0));
         let slide = text().or_else(|| self.info.slide()).unwrap_or(0);
-        symbols.moved_by(slide)
+        let told = self.clone();
+        symbols.moved_by(slide).or_told(Arc::new(move |name| told.info.symbol(name)))
     }
 
     /// Whether memory says the same as VMCOREINFO. None if the pages that would tell are missing.
