@@ -1,5 +1,8 @@
 //! Names and addresses of the kernel's functions and variables.
 
+pub mod btf;
+#[cfg(test)]
+mod compiled;
 mod ctf;
 mod debug_file;
 mod dwarf;
@@ -17,6 +20,9 @@ use std::sync::{Arc, OnceLock};
 
 /// Looks a symbol's address up by name: what `kvm_open2` takes.
 pub type Resolver = Arc<dyn Fn(&str) -> Option<u64> + Send + Sync>;
+
+/// Reads BTF from where an image, or a file beside it, has some.
+pub type ReadBtf = Arc<dyn Fn() -> Option<Vec<u8>> + Send + Sync>;
 
 /// A named address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +88,7 @@ pub struct Symbols {
     resolver: Option<Resolver>,
     /// What the image itself tells of a few names; asked last.
     told: Option<Resolver>,
+    btf: Option<ReadBtf>,
     types: Arc<OnceLock<Types>>,
 }
 
@@ -130,6 +137,13 @@ impl Symbols {
         Self { told: Some(told), ..self }
     }
 
+    /// The same names, and types from BTF that the kernel file does not have: the image's own. Read when types are first
+    /// asked for, if the kernel file has no BTF itself.
+    #[must_use]
+    pub fn with_btf(self, btf: ReadBtf) -> Self {
+        Self { btf: Some(btf), types: Arc::default(), ..self }
+    }
+
     /// The same names and types, and a resolver that is asked first.
     #[must_use]
     pub fn with_resolver(&self, resolver: Resolver) -> Self {
@@ -140,10 +154,13 @@ impl Symbols {
     /// it belongs to the kernel may take reading all of it.
     pub fn types(&self) -> &Types {
         self.types.get_or_init(|| {
-            let Some(file) = &self.file else { return Types::default() };
-            let types = Types::of(file.clone());
-            match debug_file::find(file) {
+            let types = self.file.clone().map(Types::of).unwrap_or_default();
+            let types = match self.file.as_ref().and_then(|file| debug_file::find(file)) {
                 Some(debug_file) => types.with_debug_file(debug_file),
+                None => types,
+            };
+            match self.btf.clone() {
+                Some(btf) => types.with_btf(move || btf()),
                 None => types,
             }
         })

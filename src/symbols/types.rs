@@ -1,10 +1,10 @@
 //! Types of the kernel: where the members of its structures lie.
 //!
-//! A source of type information (CTF, DWARF) only decodes: it is a [`Graph`] of types. Everything that walks the graph,
+//! A source of type information (BTF, CTF, DWARF) only decodes: it is a [`Graph`] of types. Everything that walks the graph,
 //! members of members, anonymous unions, typedefs, arrays, stands here, once for all sources. A further source is one
 //! file and a row in [`SOURCES`].
 
-use super::{KernelFile, ctf, dwarf};
+use super::{KernelFile, btf, ctf, dwarf};
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -61,16 +61,20 @@ struct Kind {
     open: fn(&KernelFile) -> Option<Opened>,
 }
 
-/// Every kind, the preferred first: CTF is a hundredth of DWARF's size, and made from it.
-static SOURCES: &[Kind] = &[Kind { name: "CTF", open: ctf::open }, Kind { name: "DWARF", open: dwarf::open }];
+/// Every kind, the preferred first: BTF and CTF are a hundredth of DWARF's size, and made from it.
+static SOURCES: &[Kind] = &[
+    Kind { name: btf::NAME, open: btf::open },
+    Kind { name: "CTF", open: ctf::open },
+    Kind { name: "DWARF", open: dwarf::open },
+];
 
 /// One kind of type information in one file, opened on first use.
 struct Source {
     name: &'static str,
-    graph: LazyLock<Option<Box<dyn Graph>>, Opener>,
+    graph: LazyLock<Option<Arc<dyn Graph>>, Opener>,
 }
 
-type Opener = Box<dyn FnOnce() -> Option<Box<dyn Graph>> + Send>;
+type Opener = Box<dyn FnOnce() -> Option<Arc<dyn Graph>> + Send>;
 
 /// The types of a file, or why they cannot be used.
 pub(super) type Opened = Result<Box<dyn Graph>>;
@@ -91,6 +95,16 @@ pub(super) trait Graph: Send + Sync {
 
     /// The byte order of the machine.
     fn big_endian(&self) -> bool;
+
+    /// Whether what it does not know need not be looked for elsewhere. DWARF of 500 MB takes seconds to say no.
+    fn is_whole(&self) -> bool {
+        false
+    }
+
+    /// The types of a module that builds on these; none if this kind has nothing of the sort.
+    fn continued(self: Arc<Self>, _module: Vec<u8>) -> Option<Opened> {
+        None
+    }
 }
 
 /// What a type is made of.
@@ -138,7 +152,7 @@ struct Measure {
 impl Types {
     /// The types that a kernel file describes.
     pub fn of(file: Arc<KernelFile>) -> Self {
-        Self { sources: Vec::new() }.with_debug_file(file)
+        Self::default().with_debug_file(file)
     }
 
     /// Asks a file of debugging information as well, for what the files before it do not know.
@@ -150,6 +164,33 @@ impl Types {
         };
         self.sources.extend(SOURCES.iter().map(source));
         self
+    }
+
+    /// Asks BTF from elsewhere as well, for what no BTF before it knows: from the image's memory, or a copy of
+    /// `/sys/kernel/btf/vmlinux`. `read` is called when that is needed, at most once.
+    #[must_use]
+    pub fn with_btf(mut self, read: impl FnOnce() -> Option<Vec<u8>> + Send + 'static) -> Self {
+        let before = self.sources.iter().take_while(|source| source.name == btf::NAME).count();
+        let open = move || {
+            let warn = |error: &Error| log::warn!("the BTF of the image is not used: {error}");
+            btf::parse(read()?).inspect_err(warn).ok().map(Arc::from)
+        };
+        self.sources.insert(before, Source::new(btf::NAME, Box::new(open)));
+        self
+    }
+
+    /// The types of a module, from its own BTF, and those of the kernel, which that builds on.
+    ///
+    /// # Errors
+    /// The kernel has no BTF, or the module's is corrupt.
+    pub fn of_module(&self, btf: Vec<u8>) -> Result<Self> {
+        let kernel =
+            self.sources.iter().find_map(|source| Some((source.name, Arc::clone(source.graph.as_ref()?))));
+        let missing = || Error::Unsupported("a module's BTF is of no use without the kernel's".into());
+        let (name, kernel) = kernel.ok_or_else(missing)?;
+        let module = Arc::clone(&kernel).continued(btf).ok_or_else(missing)??;
+        let source = |graph| Source::new(name, Box::new(|| Some(graph)));
+        Ok(Self { sources: vec![source(Arc::from(module)), source(kernel)] })
     }
 
     /// A member of a structure or union, by the structure's tag or a typedef of it. The path goes through structures that
@@ -167,11 +208,23 @@ impl Types {
     /// # Errors
     /// It is missing; the text names it.
     pub fn require(&self, structure: &str, path: &str) -> Result<Member> {
-        let missing = || match self.source() {
-            "none" => format!("{structure}.{path} is needed, and the kernel has no type information"),
-            source => format!("{structure}.{path} is needed, and the kernel's {source} has no such member"),
+        self.first_of(structure, &[path])
+    }
+
+    /// As [`Types::require`], for a member that had other names in other releases: the first that there is.
+    ///
+    /// # Errors
+    /// All are missing; the text names them.
+    pub fn first_of(&self, structure: &str, paths: &[&str]) -> Result<Member> {
+        let missing = || {
+            let wanted = format!("{structure}.{} is needed", paths.join(" or "));
+            match self.source() {
+                "none" => format!("{wanted}, and the kernel has no type information"),
+                source => format!("{wanted}, and the kernel's {source} has no such member"),
+            }
         };
-        self.member(structure, path).ok_or_else(|| Error::Unsupported(missing()))
+        let mut members = paths.iter().filter_map(|path| self.member(structure, path));
+        members.next().ok_or_else(|| Error::Unsupported(missing()))
     }
 
     /// The bytes of a structure, a union, an enum or a typedef.
@@ -193,11 +246,18 @@ impl Types {
 
     #[cfg(test)]
     pub(super) fn from_graph(name: &'static str, graph: Box<dyn Graph>) -> Self {
-        Self { sources: vec![Source::new(name, Box::new(|| Some(graph)))] }
+        Self { sources: vec![Source::new(name, Box::new(|| Some(Arc::from(graph))))] }
     }
 
+    /// Every source that there is, up to the first one that leaves nothing to the others.
     fn graphs(&self) -> impl Iterator<Item = &dyn Graph> {
-        self.sources.iter().filter_map(Source::graph)
+        let mut graphs = self.sources.iter().filter_map(Source::graph);
+        let mut whole = false;
+        std::iter::from_fn(move || {
+            let graph = if whole { None } else { graphs.next() }?;
+            whole = graph.is_whole();
+            Some(graph)
+        })
     }
 
     fn named(&self, name: &str) -> Option<(&dyn Graph, Ref)> {
@@ -216,12 +276,12 @@ impl Source {
 }
 
 impl Kind {
-    fn read(&self, file: &KernelFile) -> Option<Box<dyn Graph>> {
+    fn read(&self, file: &KernelFile) -> Option<Arc<dyn Graph>> {
         let path = file.source().path().display();
         match (self.open)(file)? {
             Ok(graph) => {
                 log::debug!("{path}: types from {}", self.name);
-                Some(graph)
+                Some(Arc::from(graph))
             }
             Err(error) => {
                 log::warn!("{path}: its {} is not used: {error}", self.name);
