@@ -30,10 +30,12 @@ pub enum Unwind {
 }
 
 /// An address by a register.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Place {
     /// The register.
     pub register: usize,
+    /// DWARF's number for it.
+    pub dwarf: u16,
     /// Bytes from its value on.
     pub offset: i64,
     /// The address is not that place, but so many bytes from where the pointer at that place leads.

@@ -149,10 +149,10 @@ impl Kvm {
         let found = locate::locate(&image, &symbols, &hints);
         image.warnings.extend(found.as_ref().and_then(locate::doubt));
         let machine = locate::machine(&image, &symbols, found.as_ref())?;
-        let space = locate::space(&image, machine, found.as_ref());
+        let space = Arc::new(locate::space(&image, machine, found.as_ref()));
         let linux = found.as_ref().and_then(|found| found.as_ref().ok()?.linux.as_ref());
         let symbols = match linux {
-            Some(linux) => linux.complete(symbols),
+            Some(linux) => linux.complete(symbols, &space),
             None => symbols,
         };
         let witness = Witness {
@@ -173,14 +173,14 @@ impl Kvm {
 
     fn new(
         image: Arc<Image>,
-        space: Space,
+        space: Arc<Space>,
         symbols: Symbols,
         found: Option<Result<Found>>,
         hints: Hints,
         verdict: Verdict,
     ) -> Self {
         let (strict, dpcpu, last_error) = (AtomicBool::new(false), AtomicU32::new(0), Mutex::default());
-        let (space, kernel) = (Arc::new(space), OnceLock::new());
+        let kernel = OnceLock::new();
         Self { image, space, symbols, found, hints, verdict, kernel, strict, dpcpu, last_error }
     }
 
@@ -188,7 +188,7 @@ impl Kvm {
     pub fn with_resolver(&self, resolver: Resolver) -> Self {
         let symbols = self.symbols.with_resolver(resolver);
         let found = locate::locate(&self.image, &symbols, &self.hints);
-        let space = locate::space(&self.image, self.space.machine, found.as_ref());
+        let space = Arc::new(locate::space(&self.image, self.space.machine, found.as_ref()));
         Self::new(self.image.clone(), space, symbols, found, self.hints.clone(), self.verdict.clone())
     }
 

@@ -17,13 +17,16 @@ pub use types::{Bits, Member, Types};
 
 use kgdbserver_arch::Va;
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 /// Looks a symbol's address up by name: what `kvm_open2` takes.
 pub type Resolver = Arc<dyn Fn(&str) -> Option<u64> + Send + Sync>;
 
 /// Reads BTF from where an image, or a file beside it, has some.
 pub type ReadBtf = Arc<dyn Fn() -> Option<Vec<u8>> + Send + Sync>;
+
+/// A kernel's own table of symbols, read when first asked for.
+pub type LazyTable = LazyLock<Option<kallsyms::Table>, Box<dyn FnOnce() -> Option<kallsyms::Table> + Send>>;
 
 /// A named address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +90,8 @@ pub struct Symbols {
     /// Where the file's kernel runs.
     moved: Moved,
     resolver: Option<Resolver>,
+    /// The table of symbols in the image, asked where the file has no answer.
+    table: Option<Arc<LazyTable>>,
     /// What the image itself tells of a few names; asked last.
     told: Option<Resolver>,
     btf: Option<ReadBtf>,
@@ -132,6 +137,17 @@ impl Symbols {
         self.moved.slide
     }
 
+    /// The same, and the names of a table, asked where the file has no answer.
+    #[must_use]
+    pub fn with_table(self, table: LazyTable) -> Self {
+        Self { table: Some(Arc::new(table)), ..self }
+    }
+
+    /// The table of symbols in the image; none if there is none, or it cannot be read.
+    pub fn table(&self) -> Option<&kallsyms::Table> {
+        self.table.as_ref()?.as_ref().as_ref()
+    }
+
     /// The same names and types, and a resolver that is asked last.
     #[must_use]
     pub fn or_told(self, told: Resolver) -> Self {
@@ -174,7 +190,7 @@ impl Symbols {
 
     /// Whether there is nothing to ask.
     pub fn is_empty(&self) -> bool {
-        self.file.is_none() && self.resolver.is_none()
+        self.file.is_none() && self.resolver.is_none() && self.table.is_none()
     }
 
     /// The symbol of this name; failing that, of the name without one leading underscore: callers of nlist(3) still
@@ -190,8 +206,9 @@ impl Symbols {
 
     /// The nearest symbol at or below an address, and the distance to it in bytes.
     pub fn by_address(&self, va: Va) -> Option<(Symbol, u64)> {
-        let symbol = self.file.as_ref()?.by_address(Va(va.0.wrapping_sub(self.moved.slide)))?;
-        let symbol = self.moved.runs_at(symbol);
+        let moved = || self.file.as_ref()?.by_address(Va(va.0.wrapping_sub(self.moved.slide)));
+        let in_table = || self.table()?.by_address(va);
+        let symbol = moved().map(|symbol| self.moved.runs_at(symbol)).or_else(in_table)?;
         let distance = va.0.checked_sub(symbol.va.0)?;
         Some((symbol, distance))
     }
@@ -208,6 +225,7 @@ impl Symbols {
         };
         let ask = |resolver: &Option<Resolver>| resolver.as_ref()?(name).map(resolved);
         let in_file = || Some(self.moved.runs_at(self.file.as_ref()?.by_name(name)?));
-        ask(&self.resolver).or_else(in_file).or_else(|| ask(&self.told))
+        let in_table = || self.table()?.by_name(name);
+        ask(&self.resolver).or_else(in_file).or_else(in_table).or_else(|| ask(&self.told))
     }
 }

@@ -5,6 +5,7 @@ mod cpus;
 mod init_task;
 mod locate;
 mod members;
+mod names;
 mod orc;
 mod percpu;
 mod registers;

@@ -137,18 +137,21 @@ impl Layout {
 
 /// `ORC_REG_*` as a base of the canonical frame address; none if nothing is known of the code.
 fn cfa(base: u64, offset: i64) -> Option<Place> {
-    let plain = |register| Some(Place { register, offset, then: None });
-    match base {
-        2 => plain(3),
-        3 => plain(5),
-        4 => plain(RBP),
-        5 => plain(RSP),
-        6 => plain(10),
-        7 => plain(13),
-        8 => Some(Place { register: RBP, offset, then: Some(0) }),
-        9 => Some(Place { register: RSP, offset: 0, then: Some(offset) }),
-        _ => None,
-    }
+    let (register, dwarf) = match base {
+        2 => (3, 1), // rdx
+        3 => (5, 5), // rdi
+        4 | 8 => (RBP, 6),
+        5 | 9 => (RSP, 7),
+        6 => (10, 10),
+        7 => (13, 13),
+        _ => return None,
+    };
+    let (offset, then) = match base {
+        8 => (offset, Some(0)),
+        9 => (0, Some(offset)),
+        _ => (offset, None),
+    };
+    Some(Place { register, dwarf, offset, then })
 }
 
 /// `ORC_REG_*` as a base of the place where rbp was saved.

@@ -3,12 +3,10 @@
 use super::vmcoreinfo::Vmcoreinfo;
 use crate::image::{Image, PRSTATUS};
 use crate::space::{Phys, Space};
-use crate::symbols::Symbols;
 use crate::{Error, Result};
 use kgdbserver_arch::{Facts, Fault, Linux, Machine, Pa, ReadPhys, Va};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// What is told of a Linux kernel.
 #[derive(Debug)]
@@ -66,14 +64,6 @@ impl Told {
         let arch =
             kgdbserver_arch::ALL.iter().find(|arch| arch.linux.is_some_and(|linux| is(linux.marks)))?;
         Some(Machine { arch, big_endian: false, ptr_bytes: 8 })
-    }
-
-    /// The kernel's names, at the addresses where it runs.
-    pub(crate) fn complete(self: &Arc<Self>, symbols: Symbols) -> Symbols {
-        let text = || Some(self.info.symbol("_stext")?.wrapping_sub(symbols.file()?.by_name("_stext")?.va.0));
-        let slide = text().or_else(|| self.info.slide()).unwrap_or(0);
-        let told = self.clone();
-        symbols.moved_by(slide).or_told(Arc::new(move |name| told.info.symbol(name)))
     }
 
     /// Whether memory says the same as VMCOREINFO. None if the pages that would tell are missing.

@@ -1,0 +1,58 @@
+//! A kernel's names and types, from its file and from its own memory.
+
+use super::told::Told;
+use crate::space::Space;
+use crate::symbols::{LazyTable, Symbols, btf, kallsyms};
+use kgdbserver_arch::Va;
+use std::ops::Range;
+use std::sync::{Arc, LazyLock};
+
+/// Behind the kernel's text lie its data; no kernel is larger.
+const IMAGE_LIMIT: u64 = 256 << 20;
+
+/// Names whose addresses VMCOREINFO tells: a table that says otherwise is not this kernel's.
+const ANCHORS: &[&str] = &["_stext", "init_uts_ns", "swapper_pg_dir", "init_top_pgt"];
+
+impl Told {
+    /// The kernel's names at the addresses where it runs, and its types: those of its file, if one is given; what that
+    /// lacks comes from the image, and is read when first asked for.
+    pub(crate) fn complete(self: &Arc<Self>, symbols: Symbols, mem: &Arc<Space>) -> Symbols {
+        let text = || Some(self.info.symbol("_stext")?.wrapping_sub(symbols.file()?.by_name("_stext")?.va.0));
+        let slide = text().or_else(|| self.info.slide()).unwrap_or(0);
+        let told = self.clone();
+        let symbols = symbols
+            .moved_by(slide)
+            .with_table(self.symbol_table(mem))
+            .or_told(Arc::new(move |name| told.info.symbol(name)));
+        let (told, mem, names) = (self.clone(), mem.clone(), symbols.clone());
+        symbols.with_btf(Arc::new(move || told.btf(&mem, &names)))
+    }
+
+    /// The image's own table of symbols.
+    fn symbol_table(self: &Arc<Self>, mem: &Arc<Space>) -> LazyTable {
+        let (told, mem) = (self.clone(), mem.clone());
+        LazyLock::new(Box::new(move || {
+            let anchors: Vec<(&str, u64)> =
+                ANCHORS.iter().filter_map(|name| Some((*name, told.info.symbol(name)?))).collect();
+            let table = kallsyms::find(&mem, told.range(), &anchors, &|name| told.info.symbol(name));
+            table.inspect_err(|error| log::warn!("the image's own symbols: {error}")).ok()
+        }))
+    }
+
+    /// The image's own BTF.
+    fn btf(&self, mem: &Space, names: &Symbols) -> Option<Vec<u8>> {
+        let named = || {
+            let (start, stop) = (names.address("__start_BTF")?, names.address("__stop_BTF")?);
+            Some((start, stop.0.checked_sub(start.0)?))
+        };
+        let Range { start, end } = self.range();
+        let (at, len) = named().or_else(|| btf::find(mem, Va(start), Va(end)))?;
+        btf::read(mem, at, len).inspect_err(|error| log::warn!("the image's own types: {error}")).ok()
+    }
+
+    /// Where the kernel's own image lies.
+    fn range(&self) -> Range<u64> {
+        let start = self.info.symbol("_stext").unwrap_or_default();
+        start..start.saturating_add(IMAGE_LIMIT)
+    }
+}
