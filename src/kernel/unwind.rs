@@ -71,6 +71,9 @@ pub trait Table: Send + Sync {
     /// How the code at an address is unwound; none outside the table's code.
     fn find(&self, mem: &Space, pc: Va) -> Option<Unwind>;
 
+    /// How one frame is unwound that the table knows nothing of, by what lies on the stack; none if that does not tell.
+    fn search(&self, mem: &Space, pc: Va, sp: Va) -> Option<Unwind>;
+
     /// All of it: the code's addresses in ascending order, each one's rule good up to the next.
     fn rows(&self, mem: &Space) -> Vec<(u64, Unwind)>;
 
@@ -93,10 +96,7 @@ pub fn backtrace(mem: &Space, registers: &Registers, table: &dyn Table) -> Vec<F
     let mut seen = HashSet::new();
     while trace.len() < LIMIT && seen.insert((state.pc, state.sp)) {
         let code = Va(frame.pc.0.saturating_sub(u64::from(frame.called)));
-        let Some((next, called)) = table.find(mem, code).and_then(|unwind| state.caller(mem, table, unwind))
-        else {
-            break;
-        };
+        let Some((next, called)) = state.unwind(mem, table, code) else { break };
         if next.pc == 0 {
             break;
         }
@@ -117,6 +117,11 @@ struct State<'a> {
 }
 
 impl State<'_> {
+    fn unwind(&self, mem: &Space, table: &dyn Table, code: Va) -> Option<(Self, bool)> {
+        let by_table = table.find(mem, code).and_then(|unwind| self.caller(mem, table, unwind));
+        by_table.or_else(|| self.caller(mem, table, table.search(mem, code, Va(self.sp?))?))
+    }
+
     /// The caller's registers, and whether it called rather than was interrupted.
     fn caller(&self, mem: &Space, table: &dyn Table, unwind: Unwind) -> Option<(Self, bool)> {
         let word = |at: Option<u64>| mem.pointer(Va(at?)).ok().map(|va| va.0);

@@ -8,7 +8,7 @@ use super::front::{Reply, Session};
 pub(super) fn offsets(session: &mut Session, packet: &[u8]) -> Reply {
     let symbols = session.target.kvm.symbols();
     let slide = symbols.slide();
-    let first = symbols.file().and_then(|file| file.first_segment());
+    let first = symbols.first_segment();
     Reply::Packet(
         match first {
             _ if slide == 0 => return Reply::Pass([b"qOffsets", packet].concat()),

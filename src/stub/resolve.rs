@@ -19,7 +19,7 @@ pub(super) struct Answers {
 
 /// `qSymbol:VALUE:NAME`, or `qSymbol::` to begin.
 pub(super) fn symbol(session: &mut Session, arguments: &[u8]) -> Reply {
-    if session.target.kvm.symbols().file().is_some() {
+    if !session.target.kvm.symbols().is_empty() {
         return Reply::Ok;
     }
     let mut parts = arguments.splitn(2, |byte| *byte == b':');

@@ -137,6 +137,16 @@ impl Symbols {
         self.moved.slide
     }
 
+    /// The address that the first segment of a Linux kernel's file begins at, before it was moved: `_text`, which a table
+    /// of functions only does not have. Kernels are linked at multiples of 2 MiB.
+    pub fn first_segment(&self) -> Option<Va> {
+        const ALIGNMENT: u64 = 2 << 20;
+        let linked = |name| Some(self.address(name)?.0.wrapping_sub(self.moved.slide));
+        let in_file = || self.file.as_ref()?.first_segment();
+        let text = || linked("_text").or_else(|| Some(linked("_stext")? & !(ALIGNMENT - 1))).map(Va);
+        in_file().or_else(text)
+    }
+
     /// The same, and the names of a table, asked where the file has no answer.
     #[must_use]
     pub fn with_table(self, table: LazyTable) -> Self {

@@ -7,12 +7,14 @@
 //! debug information is copied instead, and only the brand changed.
 
 mod frames;
+mod sections;
+mod table;
 mod write;
 
-use super::{KernelFile, Kind, Section, Symbol};
+use super::{KernelFile, Kind, Symbol, kallsyms};
 use crate::{Error, Kvm, Result, cache};
-use goblin::elf::section_header::{SHF_EXECINSTR, SHT_NOTE};
 use kgdbserver_arch::Va;
+use sections::Loaded;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -33,9 +35,9 @@ impl SymbolFile {
         Self { kvm, path: OnceLock::new() }
     }
 
-    /// Whether there is a kernel file to make one from.
+    /// Whether there are names to make one from.
     pub fn is_possible(&self) -> bool {
-        self.kvm.symbols().file().is_some()
+        self.kvm.symbols().file().is_some() || self.kvm.symbols().table().is_some()
     }
 
     /// Its path in the user's cache folder; none if there is no kernel file, or it cannot be written.
@@ -47,18 +49,26 @@ impl SymbolFile {
 }
 
 fn make(kvm: &Kvm) -> Result<Option<PathBuf>> {
-    let Some(file) = kvm.symbols().file() else { return Ok(None) };
-    let debug_info = file.sections().iter().any(|section| section.name == ".debug_info");
-    let bytes = match (debug_info, file.os_abi()) {
-        (true, 0) => {
-            return Ok(Some(
-                std::path::absolute(file.source().path()).map_err(Error::io(file.source().path()))?,
-            ));
+    let symbols = kvm.symbols();
+    let of_table = || Some(Names::Table(symbols.table()?, symbols.slide()));
+    let bytes = match symbols.file().map(|file| &**file) {
+        Some(file) if has_debug_info(file) && file.os_abi() == 0 => {
+            let path = file.source().path();
+            return std::path::absolute(path).map(Some).map_err(Error::io(path));
         }
-        (true, _) => unbranded(file)?,
-        (false, _) => synthesise(file, kvm)?,
+        Some(file) if has_debug_info(file) => unbranded(file)?,
+        file => {
+            match file.filter(|file| file.symbols().next().is_some()).map(Names::File).or_else(of_table) {
+                Some(names) => synthesise(names, kvm)?,
+                None => return Ok(None),
+            }
+        }
     };
     cache::keep(&bytes).map(Some)
+}
+
+fn has_debug_info(file: &KernelFile) -> bool {
+    file.sections().iter().any(|section| section.name == ".debug_info")
 }
 
 /// The kernel file without its brand.
@@ -71,37 +81,93 @@ fn unbranded(file: &KernelFile) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The kernel's names in a file of our own.
-fn synthesise(file: &KernelFile, kvm: &Kvm) -> Result<Vec<u8>> {
-    let machine = kvm.space().machine;
-    let codes = kvm.pac_mask();
-    let loaded = loaded_sections(file);
+/// The kernel's names in a file of our own, at the addresses that the kernel was linked for: a debugger slides this file
+/// as it would slide the kernel's.
+fn synthesise(names: Names<'_>, kvm: &Kvm) -> Result<Vec<u8>> {
+    let (machine, slide) = (kvm.space().machine, kvm.symbols().slide());
+    let sections = names.sections();
     let code: Vec<Range<u64>> =
-        loaded.iter().filter(|section| section.execute).map(|s| s.range.clone()).collect();
-    let named = Named { entry: entry_symbol(file, &code), file };
-    let entry = named.entry.as_ref().map_or(file.entry(), |symbol| symbol.va);
-    let frames = frames::eh_frame(&code, &frames::exceptions(&named, machine), machine, codes)?;
-    write::elf(&loaded, &named, (entry.0, file.flags()), frames, machine)
+        sections.iter().filter(|section| section.execute).map(|s| s.range.clone()).collect();
+    let named = Named { entry: entry_symbol(&names, &code), names };
+    let frames = match kvm.kernel().ok().and_then(|kernel| kernel.unwind_table()) {
+        Some(table) => table::eh_frame(kvm, table, &named.functions(), slide)?,
+        None => frames::eh_frame(&code, &frames::exceptions(&named, machine), machine, kvm.pac_mask())?,
+    };
+    // By the first segment gdb finds out how far the kernel was moved.
+    let segment = kvm.linux().and_then(|_| kvm.symbols().first_segment());
+    let head = write::Head { entry: named.entry_point(), flags: named.names.flags(), segment };
+    write::elf(&sections, &named, &head, frames, machine)
+}
+
+/// Where the names come from.
+enum Names<'a> {
+    File(&'a KernelFile),
+    /// The image's own table, of a kernel that runs so many bytes above the addresses it was linked for.
+    Table(&'a kallsyms::Table, u64),
+}
+
+impl<'a> Names<'a> {
+    fn symbols(&self) -> Box<dyn Iterator<Item = Symbol> + '_> {
+        match self {
+            Self::File(file) => Box::new(file.symbols()),
+            Self::Table(table, slide) => Box::new(
+                table.symbols().map(|symbol| Symbol { va: Va(symbol.va.0.wrapping_sub(*slide)), ..symbol }),
+            ),
+        }
+    }
+
+    fn sections(&self) -> Vec<Loaded<'a>> {
+        match self {
+            Self::File(file) => sections::of_file(file),
+            Self::Table(table, slide) => sections::of_table(table, *slide),
+        }
+    }
+
+    fn entry(&self) -> u64 {
+        match self {
+            Self::File(file) => file.entry().0,
+            Self::Table(..) => 0,
+        }
+    }
+
+    fn flags(&self) -> u32 {
+        match self {
+            Self::File(file) => file.flags(),
+            Self::Table(..) => 0,
+        }
+    }
 }
 
 /// The symbols of the file that is made. They are gone through as often as is needed, and never held: a kernel has a
 /// hundred thousand.
 struct Named<'a> {
-    file: &'a KernelFile,
+    names: Names<'a>,
     /// One for the entry point, where the kernel has none.
     entry: Option<Symbol>,
 }
 
 impl Named<'_> {
     fn symbols(&self) -> impl Iterator<Item = Symbol> + '_ {
-        self.entry.iter().cloned().chain(self.file.symbols())
+        self.entry.iter().cloned().chain(self.names.symbols())
+    }
+
+    fn entry_point(&self) -> u64 {
+        self.entry.as_ref().map_or_else(|| self.names.entry(), |symbol| symbol.va.0)
+    }
+
+    /// Where code begins that has a name, in ascending order.
+    fn functions(&self) -> Vec<u64> {
+        let code = self.symbols().filter(|symbol| symbol.kind == Kind::Text);
+        let mut starts: Vec<u64> = code.map(|symbol| symbol.va.0).collect();
+        starts.sort_unstable();
+        starts
     }
 }
 
-fn entry_symbol(file: &KernelFile, code: &[Range<u64>]) -> Option<Symbol> {
-    let entry = file.entry().0;
+fn entry_symbol(names: &Names<'_>, code: &[Range<u64>]) -> Option<Symbol> {
+    let entry = names.entry();
     let holds = |s: Symbol| s.function && (s.va.0..s.va.0.saturating_add(s.size)).contains(&entry);
-    let missing = !file.symbols().any(holds);
+    let missing = !names.symbols().any(holds);
     missing.then(|| Symbol {
         name: "kernel_entry".into(),
         va: Va(code.first().map_or(0, |range| range.start)),
@@ -109,43 +175,5 @@ fn entry_symbol(file: &KernelFile, code: &[Range<u64>]) -> Option<Symbol> {
         kind: Kind::Text,
         function: true,
         global: false,
-    })
-}
-
-/// A loaded section of the kernel.
-struct Loaded<'a> {
-    name: &'a str,
-    range: Range<u64>,
-    execute: bool,
-    /// The bytes of a note: gdb compares build ids.
-    note: Option<Vec<u8>>,
-}
-
-/// The kernel's loaded sections. A file with symbols only may have none for its code, which then lies between the
-/// kernel's base and its first section.
-fn loaded_sections(file: &KernelFile) -> Vec<Loaded<'_>> {
-    let mut all: Vec<Loaded<'_>> =
-        file.sections().iter().filter_map(|section| loaded(file, section)).collect();
-    if !all.iter().any(|section| section.execute) {
-        let base = file.by_name("kernbase").map(|symbol| symbol.va.0);
-        let end = all.iter().map(|section| section.range.start).min();
-        if let Some((base, end)) = base.zip(end).filter(|(base, end)| base < end) {
-            all.push(Loaded { name: ".text", range: base..end, execute: true, note: None });
-        }
-    }
-    all
-}
-
-fn loaded<'a>(file: &KernelFile, section: &'a Section) -> Option<Loaded<'a>> {
-    let header = &section.header;
-    if !section.is_alloc() || header.sh_size == 0 || section.name.starts_with(".eh_frame") {
-        return None;
-    }
-    let note = || file.contents(Va(header.sh_addr), header.sh_size);
-    Some(Loaded {
-        name: &section.name,
-        range: header.sh_addr..header.sh_addr.checked_add(header.sh_size)?,
-        execute: header.sh_flags & u64::from(SHF_EXECINSTR) != 0,
-        note: if header.sh_type == SHT_NOTE { note() } else { None },
     })
 }

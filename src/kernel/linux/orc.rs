@@ -5,13 +5,16 @@ use crate::Result;
 use crate::kernel::fields::Fields;
 use crate::kernel::unwind::{Place, Saved, Table, Trapped, Unwind};
 use crate::space::Space;
-use crate::symbols::{Member, Types};
+use crate::symbols::{Member, Symbols, Types};
 use kgdbserver_arch::Va;
 
 /// Real kernels have half a million entries.
 const LIMIT: u64 = 1 << 24;
 /// Bytes of an entry in the table of addresses.
 const IP_BYTES: u64 = 4;
+
+/// The kernel is not built with larger frames.
+const FRAME_LIMIT: u64 = 4096;
 
 const RSP: usize = 7;
 const RBP: usize = 6;
@@ -24,6 +27,7 @@ pub(super) struct Orc {
     layout: Layout,
     all: Trapped,
     by_processor: Trapped,
+    symbols: Symbols,
 }
 
 /// `struct orc_entry`, as the kernel's types describe it.
@@ -48,6 +52,7 @@ impl Orc {
             entries: fields.variable("__start_orc_unwind")?,
             count: (end.0.saturating_sub(ips.0) / IP_BYTES).min(LIMIT),
             layout: Layout::find(types)?,
+            symbols: fields.symbols.clone(),
             all: pt_regs(types)?,
             by_processor: Trapped { pc: 0, sp: 24, fp: None, user: (8, 3), others: Vec::new() },
         })
@@ -72,6 +77,29 @@ impl Table for Orc {
         let mut entry = vec![0; usize::try_from(self.layout.bytes).ok()?];
         mem.read_exact(Va(self.entries.0.checked_add(index * self.layout.bytes)?), &mut entry).ok()?;
         self.layout.decode(&entry, mem.machine.big_endian)
+    }
+
+    /// Nothing is known of a few functions, among them `__crash_kexec`, in which the CPU stands that crashed. The return
+    /// address of such a function's frame is one that stands behind a call of this very function.
+    fn search(&self, mem: &Space, pc: Va, sp: Va) -> Option<Unwind> {
+        const CALL: u8 = 0xe8;
+        const CALL_BYTES: u64 = 5;
+        let (_, distance) = self.symbols.by_address(pc)?;
+        let function = Va(pc.0.checked_sub(distance)?);
+        let called_from = |address: u64| {
+            let mut call = [0; CALL_BYTES as usize];
+            mem.read_exact(Va(address.checked_sub(CALL_BYTES)?), &mut call).ok()?;
+            let [opcode, a, b, c, d] = call;
+            let target = address.wrapping_add_signed(i32::from_le_bytes([a, b, c, d]).into());
+            (opcode == CALL && Va(target) == function).then_some(())
+        };
+        let mut offsets = (0..FRAME_LIMIT).step_by(8);
+        let at = offsets.find(|offset| {
+            let word = mem.pointer(Va(sp.0.wrapping_add(*offset)));
+            word.is_ok_and(|word| called_from(word.0).is_some())
+        })?;
+        let cfa = Place { register: RSP, dwarf: 7, offset: at.cast_signed() + 8, then: None };
+        Some(Unwind::Called { cfa, fp: None })
     }
 
     fn rows(&self, mem: &Space) -> Vec<(u64, Unwind)> {

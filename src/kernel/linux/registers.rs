@@ -13,6 +13,10 @@ pub(super) fn saved(linux: &Linux, mem: &Space, task: Va, pid: u32, on_cpu: Opti
             Some(index) => Saved::Noted(index),
             None => Saved::Nowhere("it was running, and the image has no registers of its CPU"),
         },
+        // What thread.sp says then is stale.
+        None if linux.fields(mem).pointer(task, "task_struct", "stack").is_ok_and(|stack| stack.0 == 0) => {
+            Saved::Nowhere("it has exited, and its stack is gone")
+        }
         None => match switched(linux, mem, task) {
             Ok(Some((va, _))) => Saved::Switched(va),
             Ok(None) => Saved::Nowhere("the kernel's types do not tell where switched tasks keep registers"),

@@ -70,6 +70,11 @@ pub(super) fn eh_frame(
         };
         table.add_fde(cie, FrameDescriptionEntry::new(Address::Constant(range.start), length));
     }
+    write(&table, machine)
+}
+
+/// The section's bytes.
+pub(super) fn write(table: &gimli::write::FrameTable, machine: Machine) -> Result<Vec<u8>> {
     let endian = if machine.big_endian { gimli::RunTimeEndian::Big } else { gimli::RunTimeEndian::Little };
     let mut out = EhFrame(EndianVec::new(endian));
     let failed = |error: gimli::write::Error| Error::Unsupported(format!("unwind information: {error}"));
@@ -120,13 +125,13 @@ fn trap_rule(machine: Machine, trap: &TrapFrame) -> CommonInformationEntry {
     cie
 }
 
-fn new_entry(machine: Machine) -> CommonInformationEntry {
+pub(super) fn new_entry(machine: Machine) -> CommonInformationEntry {
     let word = machine.ptr_bytes;
     let encoding = gimli::Encoding { format: gimli::Format::Dwarf32, version: 1, address_size: word };
     CommonInformationEntry::new(encoding, 1, if word == 8 { -8 } else { -4 }, return_column(machine))
 }
 
-fn return_column(machine: Machine) -> gimli::Register {
+pub(super) fn return_column(machine: Machine) -> gimli::Register {
     gimli::Register(machine.arch.frames.dwarf_return_address)
 }
 

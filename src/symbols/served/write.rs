@@ -1,18 +1,20 @@
 //! Writes an ELF file of sections, unwind information and symbols.
 
-use super::{Loaded, Named};
+use super::Named;
+use super::sections::Loaded;
 use crate::symbols::Kind;
 use crate::{Error, Result};
 use goblin::container::{Container, Ctx};
 use goblin::elf::header::ET_EXEC;
+use goblin::elf::program_header::{PF_R, PF_W, PF_X, PT_LOAD};
 use goblin::elf::section_header::{
     SHF_ALLOC, SHF_EXECINSTR, SHN_ABS, SHT_NOBITS, SHT_NOTE, SHT_NULL, SHT_PROGBITS, SHT_STRTAB, SHT_SYMTAB,
 };
 use goblin::elf::sym::{STB_GLOBAL, STB_LOCAL, STT_FUNC, STT_NOTYPE, STT_OBJECT};
-use goblin::elf::{Header, SectionHeader, Sym};
-use kgdbserver_arch::Machine;
-use scroll::Cwrite;
+use goblin::elf::{Header, ProgramHeader, SectionHeader, Sym};
+use kgdbserver_arch::{Machine, Va};
 use scroll::ctx::{IntoCtx, SizeWith};
+use scroll::{Cwrite, Pwrite};
 
 /// A section of the file, with its bytes, if it has any.
 struct Part<'a> {
@@ -39,11 +41,21 @@ impl<'a> Part<'a> {
     }
 }
 
+/// What stands in the file's header.
+pub(super) struct Head {
+    /// Where execution begins.
+    pub(super) entry: u64,
+    /// The processor's own flags.
+    pub(super) flags: u32,
+    /// The address that the only segment begins at; none for a file without segments.
+    pub(super) segment: Option<Va>,
+}
+
 /// The ELF file: the kernel's sections, `.eh_frame`, the symbols and their names.
 pub(super) fn elf(
     loaded: &[Loaded<'_>],
     named: &Named<'_>,
-    (entry, flags): (u64, u32),
+    head: &Head,
     frames: Vec<u8>,
     machine: Machine,
 ) -> Result<Vec<u8>> {
@@ -60,7 +72,7 @@ pub(super) fn elf(
     symtab.header.sh_info = u32::try_from(locals).unwrap_or(u32::MAX);
     parts.push(symtab);
     parts.push(Part::new(".strtab", SHT_STRTAB, names));
-    assemble(parts, (entry, flags), machine, ctx)
+    assemble(parts, head, machine, ctx)
 }
 
 /// The symbols, and their names.
@@ -93,12 +105,7 @@ fn symbol_table(named: &Named<'_>, loaded: &[Loaded<'_>], ctx: Ctx) -> Result<(V
 }
 
 /// Lays the parts out behind each other, and puts the headers around them.
-fn assemble(
-    mut parts: Vec<Part<'_>>,
-    (entry, flags): (u64, u32),
-    machine: Machine,
-    ctx: Ctx,
-) -> Result<Vec<u8>> {
+fn assemble(mut parts: Vec<Part<'_>>, head: &Head, machine: Machine, ctx: Ctx) -> Result<Vec<u8>> {
     let mut names = vec![0];
     parts.push(Part::new(".shstrtab", SHT_STRTAB, Vec::new()));
     for part in parts.iter_mut().skip(1) {
@@ -111,27 +118,51 @@ fn assemble(
         last.bytes = names;
     }
     let mut body = Vec::new();
-    let head = Header::size(ctx).next_multiple_of(8);
+    let segment = head.segment.map(|segment| program_header(&parts, segment));
+    let segment_bytes = segment.as_ref().map_or(0, |_| ProgramHeader::size_with(&ctx));
+    let start = (Header::size(ctx) + segment_bytes).next_multiple_of(8);
     for part in &mut parts {
         body.resize(body.len().next_multiple_of(8), 0);
-        part.header.sh_offset = (head + body.len()) as u64;
+        part.header.sh_offset = (start + body.len()) as u64;
         body.append(&mut part.bytes);
     }
     body.resize(body.len().next_multiple_of(8), 0);
     let mut header = Header::new(ctx);
     header.e_type = ET_EXEC;
     header.e_machine = machine.arch.elf_machine;
-    header.e_entry = entry;
-    header.e_flags = flags;
-    header.e_shoff = (head + body.len()) as u64;
+    header.e_entry = head.entry;
+    header.e_flags = head.flags;
+    header.e_phoff = if segment.is_some() { Header::size(ctx) as u64 } else { 0 };
+    header.e_phnum = u16::from(segment.is_some());
+    header.e_shoff = (start + body.len()) as u64;
     header.e_shnum = count;
     header.e_shstrndx = count - 1;
     let mut file = Vec::new();
     put(&mut file, header, ctx);
-    file.resize(head, 0);
+    let at = file.len();
+    file.resize(start, 0);
+    if let Some(segment) = segment {
+        let failed = |error: goblin::error::Error| Error::Unsupported(format!("program header: {error}"));
+        file.pwrite_with(segment, at, ctx).map_err(failed)?;
+    }
     file.append(&mut body);
     parts.into_iter().for_each(|part| put(&mut file, part.header, ctx));
     Ok(file)
+}
+
+/// A segment that holds all sections from an address on, and none of their bytes.
+fn program_header(parts: &[Part<'_>], start: Va) -> ProgramHeader {
+    let ends = parts.iter().map(|part| part.header.sh_addr.saturating_add(part.header.sh_size));
+    let end = ends.filter(|end| *end > start.0).max().unwrap_or(start.0);
+    ProgramHeader {
+        p_type: PT_LOAD,
+        p_flags: PF_R | PF_W | PF_X,
+        p_vaddr: start.0,
+        p_paddr: start.0,
+        p_memsz: end - start.0,
+        p_align: 4096,
+        ..ProgramHeader::default()
+    }
 }
 
 /// Appends a structure as it stands in a file.

@@ -1,0 +1,77 @@
+//! The sections of the file that is made.
+
+use crate::symbols::{KernelFile, Kind, Section, Symbol, kallsyms};
+use goblin::elf::section_header::{SHF_EXECINSTR, SHT_NOTE};
+use kgdbserver_arch::Va;
+use std::ops::Range;
+
+/// A loaded section of the kernel.
+pub(super) struct Loaded<'a> {
+    pub(super) name: &'a str,
+    pub(super) range: Range<u64>,
+    pub(super) execute: bool,
+    /// The bytes of a note: gdb compares build ids.
+    pub(super) note: Option<Vec<u8>>,
+}
+
+/// The kernel's loaded sections. A file with symbols only may have none for its code, which then lies between the
+/// kernel's base and its first section.
+pub(super) fn of_file(file: &KernelFile) -> Vec<Loaded<'_>> {
+    let mut all: Vec<Loaded<'_>> =
+        file.sections().iter().filter_map(|section| loaded(file, section)).collect();
+    if !all.iter().any(|section| section.execute) {
+        let base = file.by_name("kernbase").map(|symbol| symbol.va.0);
+        let end = all.iter().map(|section| section.range.start).min();
+        if let Some((base, end)) = base.zip(end).filter(|(base, end)| base < end) {
+            all.push(Loaded { name: ".text", range: base..end, execute: true, note: None });
+        }
+    }
+    all
+}
+
+fn loaded<'a>(file: &KernelFile, section: &'a Section) -> Option<Loaded<'a>> {
+    let header = &section.header;
+    if !section.is_alloc() || header.sh_size == 0 || section.name.starts_with(".eh_frame") {
+        return None;
+    }
+    let note = || file.contents(Va(header.sh_addr), header.sh_size);
+    Some(Loaded {
+        name: &section.name,
+        range: header.sh_addr..header.sh_addr.checked_add(header.sh_size)?,
+        execute: header.sh_flags & u64::from(SHF_EXECINSTR) != 0,
+        note: if header.sh_type == SHT_NOTE { note() } else { None },
+    })
+}
+
+/// Sections of a Linux kernel by the symbols that mark their ends.
+///
+/// Per-CPU variables of x86-64 are offsets from 0 until 6.14, which a debugger would move with the kernel. In a section that
+/// lies as far below 0 as the kernel is moved up, they come out right.
+const MARKS: &[(&str, &str, &str)] = &[
+    (".data..percpu", "__per_cpu_start", "__per_cpu_end"),
+    (".text", "_stext", "_etext"),
+    (".rodata", "__start_rodata", "__end_rodata"),
+    (".data", "_sdata", "_edata"),
+    (".init.text", "_sinittext", "_einittext"),
+    (".bss", "__bss_start", "__bss_stop"),
+];
+/// How much further than its last symbol the code may go on.
+const LAST_FUNCTION: u64 = 4096;
+
+/// The sections of a Linux kernel of which only the table of symbols is known, `slide` below where they are. A table of
+/// functions only has no symbols of data, which then lie in no section.
+pub(super) fn of_table(table: &kallsyms::Table, slide: u64) -> Vec<Loaded<'static>> {
+    let address = |name: &str| Some(table.by_name(name)?.va.0);
+    let section = |(name, first, last): &(&'static str, &str, &str)| {
+        let start = address(first)?;
+        let end = address(last).or_else(|| (*name == ".text").then(|| end_of_code(table)))?;
+        let range = start.wrapping_sub(slide)..end.wrapping_sub(slide);
+        (range.start < range.end).then(|| Loaded { name, range, execute: name.ends_with("text"), note: None })
+    };
+    MARKS.iter().filter_map(section).collect()
+}
+
+fn end_of_code(table: &kallsyms::Table) -> u64 {
+    let code = table.symbols().filter(|symbol: &Symbol| symbol.kind == Kind::Text).last();
+    code.map_or(0, |symbol| symbol.va.0.saturating_add(LAST_FUNCTION))
+}
