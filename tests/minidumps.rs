@@ -271,6 +271,34 @@ fn an_old_byte_says_that_a_thread_is_on_no_cpu() {
     assert_eq!(swapper.expect("swapper").on_cpu, None);
 }
 
+/// Kernels whose crashed thread went through a trap, and what is said of its stack.
+fn trapped(machine: &'static Machine, release: u32) -> (Vec<u64>, Vec<u64>) {
+    let built = System::on(machine).released(release).trapped().build();
+    let kvm = open(&built.vmcore, Some(&built.kernel)).unwrap();
+    let crashed = kvm.threads().unwrap().items.swap_remove(0);
+    let trace = kvm.backtrace(&kvm.registers(&crashed).unwrap());
+    (trace.iter().map(|frame| frame.pc.0).collect(), built.facts.thread(100_670).backtrace.clone())
+}
+
+#[test]
+fn backtraces_go_through_traps() {
+    for machine in ALL.iter().filter(|machine| **machine != &machine::DRAGONFLY) {
+        for release in [1_302_001, 1_500_068].into_iter().filter(|release| (machine.trap)(*release).is_some())
+        {
+            let (found, expected) = trapped(machine, release);
+            assert_eq!(found, expected, "{} {release}", machine.name);
+        }
+    }
+}
+
+#[test]
+fn a_trap_of_a_kernel_of_unknown_release_is_the_end_where_layouts_differ() {
+    let (found, expected) = trapped(&machine::ARM64, 0);
+    assert_eq!(found, expected[..5], "up to the trap's entry");
+    let (found, expected) = trapped(&machine::RISCV64, 0);
+    assert_eq!(found, expected, "all releases have the same");
+}
+
 #[test]
 fn a_mode_that_is_not_known_is_refused() {
     let with_mode = |machine: &'static Machine, mode: u32| {

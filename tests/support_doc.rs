@@ -33,8 +33,8 @@ fn page() -> String {
         formats.join(", "),
         wrappings.into_iter().collect::<Vec<_>>().join(", "),
     );
-    page += "| processor | system | minidump versions | page tables found by symbols (full dumps, raw memory) | pcb layouts since `__FreeBSD_version` | registers |\n";
-    page += "|---|---|---|---|---|---|\n";
+    page += "| processor | system | minidump versions | page tables found by symbols (full dumps, raw memory) | pcb layouts since `__FreeBSD_version` | trap frames since | registers |\n";
+    page += "|---|---|---|---|---|---|---|\n";
     for arch in ALL {
         for (system, row) in [("FreeBSD", arch.freebsd), ("DragonFly", arch.dragonfly)] {
             if let Some(row) = row {
@@ -47,13 +47,16 @@ fn page() -> String {
 
 fn processor(arch: &Arch, system: &str, row: &Bsd) -> Vec<String> {
     let minidumps: Vec<String> = row.minidumps.iter().map(versions).collect();
-    let releases: Vec<String> = row.pcb.iter().map(|pcb| pcb.since.to_string()).collect();
+    let list = |releases: Vec<String>| if releases.is_empty() { "–".into() } else { releases.join(", ") };
+    let releases = row.pcb.iter().map(|pcb| pcb.since.to_string()).collect();
+    let traps = row.traps.iter().map(|trap| trap.since.to_string()).collect();
     vec![
         arch.name.into(),
         system.into(),
-        if minidumps.is_empty() { "–".into() } else { minidumps.join(", ") },
+        list(minidumps),
         if row.full.is_some() { "yes" } else { "–" }.into(),
-        releases.join(", "),
+        list(releases),
+        list(traps),
         arch.regs.len().to_string(),
     ]
 }

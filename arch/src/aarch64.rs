@@ -4,7 +4,7 @@ use crate::bsd::{ANY_SIZE, u32_at, u64_at};
 use crate::linux;
 use crate::{
     Arch, Bsd, ByteOrder, DirectMap, Entry, FramePointer, Kept, Minidump, Mode, ModeField, Pa, Pcb, Radix,
-    Reg, Rights, Slot,
+    Reg, Rights, Slot, TrapBase, TrapFrame,
 };
 
 const CORE: &str = "org.gnu.gdb.aarch64.core";
@@ -141,8 +141,43 @@ static FREEBSD: Bsd = Bsd {
         Pcb { since: 0, bytes: 1000..=1375, switched: CALLEE_SAVED, savectx: &[] },
         Pcb { since: 0, bytes: ANY_SIZE, switched: ALL_BUT_LR, savectx: &[] },
     ],
-    outermost: &["handle_el0_sync", "fork_trampoline"],
-    trap: None,
+    outermost: &[
+        "handle_el0_sync",
+        "handle_el0_irq",
+        "handle_el0_fiq",
+        "handle_el0_serror",
+        "handle_el0_error",
+        "fork_trampoline",
+    ],
+    // `struct trapframe` (sys/arm64/include/frame.h) lies below what the entry makes its frame pointer. 14.0 widened two
+    // status registers and added the address of the fault.
+    traps: &[
+        TrapFrame {
+            since: 1_400_084,
+            base: TrapBase::FramePointer(-288),
+            fp: 280,
+            others: &[(0..=28, 48), (30..=30, 8)],
+            ..OLD_TRAP
+        },
+        OLD_TRAP,
+    ],
+};
+
+const OLD_TRAP: TrapFrame = TrapFrame {
+    since: 0,
+    entry: |name| {
+        name.starts_with("handle_el1h_") || ["handle_serror", "handle_empty_exception"].contains(&name)
+    },
+    name_at: -1,
+    base: TrapBase::FramePointer(-272),
+    pc: 16,
+    sp: 0,
+    fp: 264,
+    // The saved status register's mode: exception level 0.
+    user: (24, 0xf, 0),
+    dwarf_pc: 32,
+    // x0 to x28, lr.
+    others: &[(0..=28, 32), (30..=30, 8)],
 };
 
 /// The dumper writes an entry of the lowest level for every page, blocks expanded. Since version 3 (15) the lowest two

@@ -4,7 +4,7 @@ use crate::bsd::{ANY_SIZE, u32_at};
 use crate::full::{Base, RootVariable, first_proved, tables};
 use crate::{
     Arch, Bsd, By, ByteOrder, Entry, Facts, FramePointer, Kept, Located, Lost, Minidump, Mode, ModeField, Pa,
-    Pcb, Radix, Reg, Rights, Slot,
+    Pcb, Radix, Reg, Rights, Slot, TrapBase, TrapFrame,
 };
 
 const CORE: &str = "org.gnu.gdb.arm.core";
@@ -176,7 +176,22 @@ static FREEBSD: Bsd = Bsd {
         savectx: &[],
     }],
     outermost: &["swi_entry", "fork_trampoline"],
-    trap: None,
+    // `struct trapframe` (sys/arm/include/frame.h). Handlers are jumped to, and return to this routine.
+    traps: &[TrapFrame {
+        since: 0,
+        entry: |name| name == "exception_exit",
+        name_at: 0,
+        base: TrapBase::StackPointer(0),
+        pc: 72,
+        // The kernel's own (svc mode); the program's stand before it.
+        sp: 64,
+        fp: 48,
+        // The saved status register's mode.
+        user: (0, 0x1f, 0x10),
+        dwarf_pc: 15,
+        // r0 to r10, r12, lr.
+        others: &[(0..=10, 4), (12..=12, 52), (14..=14, 68)],
+    }],
 };
 
 /// An entry for every page, sections expanded. 0 was written before the formats had numbers.

@@ -12,27 +12,45 @@ pub struct Bsd {
     pub pcb: &'static [Pcb],
     /// Functions that nothing calls, where a kernel stack ends.
     pub outermost: &'static [&'static str],
-    /// How the code that traps and interrupts enter by leaves the interrupted registers on the stack; none where that is
-    /// not known.
-    pub trap: Option<&'static TrapFrame>,
+    /// How the code that traps and interrupts enter by leaves the interrupted registers on the stack, newest first; none
+    /// where that is not known.
+    pub traps: &'static [TrapFrame],
 }
 
 /// The registers that a trap or an interrupt found, saved on the stack by the code it entered by. That code has no frame
-/// of its own: when it calls a handler, its stack pointer is at the saved registers.
+/// of its own: where it calls a handler, one of its registers leads to what it saved.
 #[derive(Debug)]
 pub struct TrapFrame {
+    /// The first `__FreeBSD_version` of this layout.
+    pub since: u32,
     /// Whether code belongs to such an entry, by the name of its symbol.
     pub entry: fn(name: &str) -> bool,
-    /// Bytes from the stack pointer to the saved program counter.
+    /// Bytes from the address that a handler returns to, to code that has this name: -1 where the entry calls the handler.
+    /// Others jump to it, or have a label of that name right behind the call.
+    pub name_at: i64,
+    /// Where the saved registers begin.
+    pub base: TrapBase,
+    /// Bytes from there to the saved program counter.
     pub pc: u64,
     /// To the saved stack pointer.
     pub sp: u64,
     /// To the saved frame pointer.
     pub fp: u64,
-    /// Where to see that the trap came from user space: bytes to a word, and the bits of it that are set then.
-    pub user: (u64, u64),
-    /// Other registers that unwinding restores: DWARF's number, and bytes from the stack pointer.
-    pub others: &'static [(u16, u64)],
+    /// Where to see that the trap came from user space: bytes to a word, bits of it, and their value then.
+    pub user: (u64, u64, u64),
+    /// DWARF's number of the program counter. Where it has none, that of the register for return addresses.
+    pub dwarf_pc: u16,
+    /// The other registers: DWARF's numbers of some that lie side by side, and bytes from the base to the first.
+    pub others: &'static [(RangeInclusive<u16>, u64)],
+}
+
+/// A place on the stack, in bytes from a register of the code that calls the handler.
+#[derive(Debug, Clone, Copy)]
+pub enum TrapBase {
+    /// From its stack pointer.
+    StackPointer(i64),
+    /// From its frame pointer.
+    FramePointer(i64),
 }
 
 /// Where `struct pcb` keeps registers, from one release on.

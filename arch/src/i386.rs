@@ -155,7 +155,9 @@ static FREEBSD: Bsd = Bsd {
         Pcb { since: 0, bytes: ANY_SIZE, switched: BEHIND_CR3, savectx: &[] },
     ],
     outermost: &["Xint0x80_syscall", "fork_trampoline"],
-    trap: None,
+    // Since 12 entries run from a copy that no symbol names (the trampoline), and each pushes as many arguments as its
+    // handler takes.
+    traps: &[],
 };
 
 /// The order that kernels promise to debuggers, in 11 and since 10.1.

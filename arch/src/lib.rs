@@ -22,7 +22,9 @@ pub mod riscv64;
 pub mod x86_64;
 
 pub use addr::{Pa, Va};
-pub use bsd::{Bsd, ByteOrder, DirectMap, Field, Kept, Minidump, Mode, ModeField, Pcb, Relocated, TrapFrame};
+pub use bsd::{
+    Bsd, ByteOrder, DirectMap, Field, Kept, Minidump, Mode, ModeField, Pcb, Relocated, TrapBase, TrapFrame,
+};
 pub use full::{By, Delta, Facts, Locate, Located, Lost};
 pub use linux::{Linux, Named, Paging, Prstatus, Structure, Switched, UserPaging};
 pub use pauth::PacMask;

@@ -1,7 +1,7 @@
 //! 32-bit PowerPC, which FreeBSD calls powerpc.
 
 use crate::bsd::ANY_SIZE;
-use crate::{Arch, Bsd, FramePointer, Pcb, Reg, Slot};
+use crate::{Arch, Bsd, FramePointer, Pcb, Reg, Slot, TrapBase, TrapFrame};
 
 const CORE: &str = "org.gnu.gdb.power.core";
 
@@ -114,5 +114,17 @@ static FREEBSD: Bsd = Bsd {
         savectx: &[],
     }],
     outermost: &["fork_trampoline"],
-    trap: None,
+    // As on 64 bits; the stack frame has two words of its own, and the label stands behind the call.
+    traps: &[TrapFrame {
+        since: 0,
+        entry: |name| ["trapexit", "asttrapexit"].contains(&name),
+        name_at: 0,
+        base: TrapBase::StackPointer(8),
+        pc: 144,
+        sp: 4,
+        fp: 4,
+        user: (148, 0x4000, 0x4000),
+        dwarf_pc: 65,
+        others: &[(0..=0, 0), (2..=31, 8)],
+    }],
 };

@@ -3,7 +3,7 @@
 use crate::bsd::{ANY_SIZE, u32_at, u64_at};
 use crate::{
     Arch, Bsd, ByteOrder, DirectMap, Entry, FramePointer, Kept, Minidump, Mode, ModeField, Pa, Pcb, Radix,
-    Reg, Relocated, Rights, Slot,
+    Reg, Relocated, Rights, Slot, TrapBase, TrapFrame,
 };
 
 const CORE: &str = "org.gnu.gdb.power.core";
@@ -157,7 +157,22 @@ static FREEBSD: Bsd = Bsd {
         savectx: &[Slot { reg: 13, offset: 8 }],
     }],
     outermost: &["fork_trampoline"],
-    trap: None,
+    // `struct trapframe` (sys/powerpc/include/frame.h), behind the stack frame's own six words. The linker wants a word
+    // behind a call, and the label stands behind that.
+    traps: &[TrapFrame {
+        since: 0,
+        entry: |name| ["trapexit", "asttrapexit"].contains(&name),
+        name_at: 4,
+        base: TrapBase::StackPointer(48),
+        pc: 288,
+        sp: 8,
+        fp: 8,
+        // The saved machine state: "problem state", which is a program's.
+        user: (296, 0x4000, 0x4000),
+        // The program counter has no number of its own, so lr seems to hold it, as it does behind a call.
+        dwarf_pc: 65,
+        others: &[(0..=0, 0), (2..=31, 16)],
+    }],
 };
 
 /// The names of [`FREEBSD`]'s modes: the hashed table of the processor itself, the one that a hypervisor keeps (whose

@@ -3,6 +3,7 @@
 use crate::bsd::{ANY_SIZE, u32_at, u64_at};
 use crate::{
     Arch, Bsd, ByteOrder, DirectMap, Entry, FramePointer, Kept, Minidump, Pa, Pcb, Radix, Reg, Rights, Slot,
+    TrapBase, TrapFrame,
 };
 
 const CPU: &str = "org.gnu.gdb.riscv.cpu";
@@ -174,5 +175,20 @@ static FREEBSD: Bsd = Bsd {
         },
     ],
     outermost: &["cpu_exception_handler_user", "fork_trampoline"],
-    trap: None,
+    // `struct trapframe` (sys/riscv/include/frame.h).
+    traps: &[TrapFrame {
+        since: 0,
+        entry: |name| name == "cpu_exception_handler_supervisor",
+        name_at: -1,
+        base: TrapBase::StackPointer(0),
+        pc: 248,
+        sp: 8,
+        fp: 88,
+        // In the status register: the previous mode was not the supervisor's.
+        user: (256, 0x100, 0),
+        // The program counter has no number of its own, so ra seems to hold it, as it does behind a call.
+        dwarf_pc: 1,
+        // gp and tp, t0 to t2, s1, a0 to a7, s2 to s11, t3 to t6.
+        others: &[(3..=4, 16), (5..=7, 32), (9..=9, 96), (10..=17, 184), (18..=27, 104), (28..=31, 56)],
+    }],
 };

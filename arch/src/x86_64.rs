@@ -5,7 +5,7 @@ use crate::full::{Base, RootVariable, first_proved, tables};
 use crate::linux;
 use crate::{
     Arch, Bsd, By, ByteOrder, DirectMap, Entry, Facts, FramePointer, Kept, Located, Lost, Minidump, Pa, Pcb,
-    Radix, Reg, Region, Rights, Slot, TrapFrame,
+    Radix, Reg, Region, Rights, Slot, TrapBase, TrapFrame,
 };
 
 /// Core registers. gdb refuses a core feature without the x87 registers, so they are described although no kernel
@@ -122,16 +122,29 @@ fn decode(raw: u64, level: usize) -> Entry {
 }
 
 /// `struct trapframe` (sys/x86/include/frame.h), the same since 7.
-static TRAP: TrapFrame = TrapFrame {
+static TRAPS: [TrapFrame; 1] = [TrapFrame {
+    since: 0,
     entry: is_trap_entry,
+    name_at: -1,
+    base: TrapBase::StackPointer(0),
     pc: 152,
     sp: 176,
     fp: 64,
     // The privilege level in the saved code segment.
-    user: (160, 3),
-    // rbx and r12 to r15.
-    others: &[(3, 56), (12, 88), (13, 96), (14, 104), (15, 112)],
-};
+    user: (160, 3, 3),
+    dwarf_pc: 16,
+    // rax, rdx, rcx, rbx, rsi, rdi; r8 and r9; r10 to r15.
+    others: &[
+        (0..=0, 48),
+        (1..=1, 16),
+        (2..=2, 24),
+        (3..=3, 56),
+        (4..=4, 8),
+        (5..=5, 0),
+        (8..=9, 32),
+        (10..=15, 72),
+    ],
+}];
 
 /// Exceptions enter by `calltrap` and its kin, interrupts by vectors whose names begin with X (`Xtimerint`,
 /// `Xapic_isr1`). System calls have frames of their own.
@@ -182,7 +195,7 @@ static FREEBSD: Bsd = Bsd {
         savectx: &[Slot { reg: FS_BASE, offset: 64 }, Slot { reg: GS_BASE, offset: 72 }],
     }],
     outermost: &["btext", "start_kernel", "fast_syscall_common", "fork_trampoline"],
-    trap: Some(&TRAP),
+    traps: &TRAPS,
 };
 
 /// The top of DragonFly's tree: the page-directory pointers of all 512 top entries side by side.
@@ -227,7 +240,7 @@ static DRAGONFLY: Bsd = Bsd {
         savectx: &[],
     }],
     outermost: &["fork_trampoline"],
-    trap: None,
+    traps: &[],
 };
 
 /// The kernel's address space begins here in every release.

@@ -1,7 +1,7 @@
 //! Backtraces by frame pointers.
 
 use crate::space::Space;
-use kgdbserver_arch::{PacMask, Registers, TrapFrame, Va};
+use kgdbserver_arch::{PacMask, Registers, TrapBase, TrapFrame, Va};
 use std::collections::HashSet;
 
 /// No kernel stack holds more frames.
@@ -29,8 +29,8 @@ pub struct Rules<'a> {
 pub struct Traps<'a> {
     /// The saved registers.
     pub frame: &'static TrapFrame,
-    /// The name of the code at an address.
-    pub name: &'a dyn Fn(Va) -> Option<String>,
+    /// Whether a handler that returns to an address is called by such an entry.
+    pub is_entry: &'a dyn Fn(Va) -> bool,
 }
 
 /// A thread's frames, innermost first: the program counter, then return addresses, and behind a trap's entry what it
@@ -52,28 +52,30 @@ pub fn backtrace(mem: &Space, registers: &Registers, rules: &Rules<'_>) -> Vec<F
         let Some(saved) = word(home, layout.return_address).filter(|address| address.0 != 0) else { break };
         let address = rules.codes.map_or(saved, |codes| codes.strip(saved));
         trace.push(Frame { pc: address, called: true });
-        let is_entry =
-            |traps: &&Traps<'_>| (traps.name)(address).is_some_and(|name| (traps.frame.entry)(&name));
-        let entry = rules.traps.as_ref().filter(is_entry);
-        frame = match entry {
+        let entry = rules.traps.as_ref().filter(|traps| (traps.is_entry)(address));
+        let sp = if layout.back_chain { Some(caller) } else { frame.checked_add_signed(layout.cfa.into()) };
+        frame = match entry.map(|traps| interrupted(mem, traps.frame, sp, caller)) {
             None => caller,
-            Some(traps) => match interrupted(mem, traps.frame, frame.checked_add_signed(layout.cfa.into())) {
-                Some((pc, fp)) => {
-                    trace.push(Frame { pc, called: false });
-                    fp
-                }
-                None => break,
-            },
+            Some(None) => break,
+            Some(Some((pc, fp))) => {
+                trace.push(Frame { pc, called: false });
+                fp
+            }
         };
     }
     trace
 }
 
-/// The program counter and the frame pointer that a trap found; none if it came from user space, whose stack is another.
-fn interrupted(mem: &Space, trap: &TrapFrame, saved: Option<u64>) -> Option<(Va, u64)> {
-    let word = |offset: u64| mem.pointer(Va(saved?.checked_add(offset)?)).ok();
-    let (at, bits) = trap.user;
-    let from_user = word(at)?.0 & bits == bits;
+/// The program counter and the frame pointer that a trap found, by the stack pointer and the frame pointer of its entry;
+/// none if it came from user space, whose stack is another.
+fn interrupted(mem: &Space, trap: &TrapFrame, sp: Option<u64>, fp: u64) -> Option<(Va, u64)> {
+    let base = match trap.base {
+        TrapBase::StackPointer(offset) => sp?.checked_add_signed(offset),
+        TrapBase::FramePointer(offset) => fp.checked_add_signed(offset),
+    };
+    let word = |offset: u64| mem.pointer(Va(base?.checked_add(offset)?)).ok();
+    let (at, bits, value) = trap.user;
+    let from_user = word(at)?.0 & bits == value;
     (!from_user).then_some((word(trap.pc)?, word(trap.fp)?.0))
 }
 
@@ -136,8 +138,9 @@ mod tests {
         pcb[32..40].copy_from_slice(&0x1000u64.to_le_bytes());
         pcb[56..64].copy_from_slice(&0x4000u64.to_le_bytes());
         registers.load(x86_64::ARCH.freebsd.unwrap().pcb[0].switched, &pcb);
-        let name = |va: Va| (va.0 == TRAP_ENTRY).then(|| entry.to_owned());
-        let traps = Traps { frame: x86_64::ARCH.freebsd.unwrap().trap.unwrap(), name: &name };
+        let frame = &x86_64::ARCH.freebsd.unwrap().traps[0];
+        let is_entry = |va: Va| va.0 == TRAP_ENTRY && (frame.entry)(entry);
+        let traps = Traps { frame, is_entry: &is_entry };
         let rules = Rules { codes: None, traps: Some(traps) };
         backtrace(&mem, &registers, &rules).iter().map(|frame| (frame.pc.0, frame.called)).collect()
     }

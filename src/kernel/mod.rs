@@ -19,7 +19,7 @@ use crate::image::Image;
 use crate::space::Space;
 use crate::symbols::{Symbol, Symbols};
 use crate::{Error, Result};
-use kgdbserver_arch::{Located, Machine, Pa, PacMask, Registers, Va};
+use kgdbserver_arch::{Located, Machine, Pa, PacMask, Registers, TrapFrame, Va};
 use kinfo::KinfoProc;
 use state::{CpuTime, Cpus, Log, Module, OpenFile, Swap};
 use std::path::PathBuf;
@@ -133,6 +133,16 @@ pub trait Kernel: Send + Sync {
 
     /// Which bits of its addresses may hold a pointer authentication code; none of a kernel that signs no addresses.
     fn pac_mask(&self) -> Option<PacMask> {
+        None
+    }
+
+    /// Functions that nothing calls, where a kernel stack ends.
+    fn outermost(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// How traps leave what they interrupted on the stack, where that is known.
+    fn trap_frame(&self) -> Option<&'static TrapFrame> {
         None
     }
 

@@ -22,7 +22,7 @@ use crate::space::Space;
 use crate::symbols::{KernelFile, Resolver, Symbol, Symbols};
 use crate::verify::{self, Verdict, Witness};
 use crate::{Error, Result};
-use kgdbserver_arch::{Located, Machine, PacMask, Registers, Va};
+use kgdbserver_arch::{Located, Machine, PacMask, Registers, TrapFrame, Va};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -305,12 +305,12 @@ impl Kvm {
         if let Some(table) = self.kernel().ok().and_then(Kernel::unwind_table) {
             return unwind::backtrace(&self.space, registers, table);
         }
-        let name = |va: Va| {
-            let (symbol, _) = self.symbol_at(Va(va.0.saturating_sub(1)))?;
-            Some(symbol.name)
+        let frame = self.kernel().ok().and_then(Kernel::trap_frame);
+        let is_entry = |va: Va| {
+            let named = |frame: &TrapFrame| self.symbol_at(Va(va.0.checked_add_signed(frame.name_at)?));
+            frame.is_some_and(|frame| named(frame).is_some_and(|(symbol, _)| (frame.entry)(&symbol.name)))
         };
-        let frame = self.space.machine.arch.freebsd.and_then(|freebsd| freebsd.trap);
-        let traps = frame.map(|frame| Traps { frame, name: &name });
+        let traps = frame.map(|frame| Traps { frame, is_entry: &is_entry });
         frames::backtrace(&self.space, registers, &Rules { codes: self.pac_mask(), traps })
     }
 

@@ -11,10 +11,11 @@ mod sections;
 mod table;
 mod write;
 
+use self::frames::Frames;
+use self::sections::Loaded;
 use super::{KernelFile, Kind, Symbol, kallsyms};
 use crate::{Error, Kvm, Result, cache};
 use kgdbserver_arch::Va;
-use sections::Loaded;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -84,19 +85,19 @@ fn unbranded(file: &KernelFile) -> Result<Vec<u8>> {
 /// The kernel's names in a file of our own, at the addresses that the kernel was linked for: a debugger slides this file
 /// as it would slide the kernel's.
 fn synthesise(names: Names<'_>, kvm: &Kvm) -> Result<Vec<u8>> {
-    let (machine, slide) = (kvm.space().machine, kvm.symbols().slide());
+    let (kernel, slide) = (Frames::of(kvm), kvm.symbols().slide());
     let sections = names.sections();
     let code: Vec<Range<u64>> =
         sections.iter().filter(|section| section.execute).map(|s| s.range.clone()).collect();
     let named = Named { entry: entry_symbol(&names, &code), names };
     let frames = match kvm.kernel().ok().and_then(|kernel| kernel.unwind_table()) {
         Some(table) => table::eh_frame(kvm, table, &named.functions(), slide)?,
-        None => frames::eh_frame(&code, &frames::exceptions(&named, machine), machine, kvm.pac_mask())?,
+        None => kernel.eh_frame(&code, &kernel.exceptions(&named))?,
     };
     // By the first segment gdb finds out how far the kernel was moved.
     let segment = kvm.linux().and_then(|_| kvm.symbols().first_segment());
     let head = write::Head { entry: named.entry_point(), flags: named.names.flags(), segment };
-    write::elf(&sections, &named, &head, frames, machine)
+    write::elf(&sections, &named, &head, frames, kernel.machine)
 }
 
 /// Where the names come from.

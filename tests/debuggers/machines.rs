@@ -2,6 +2,7 @@
 
 use crate::driver::{Server, Transcript, gdb_multiarch, lldb};
 use crate::scene::connect;
+use crate::synth::freebsd::TRAPPED;
 use crate::synth::machine::{self, Machine};
 use crate::synth::{Built, System};
 use serde_json::Value;
@@ -118,6 +119,48 @@ fn lldb_goes_through_signed_return_addresses() {
     let shown = |function: &str| format!("kernel`{function} + ");
     frames(&session, 0, CRASHED, shown);
     frames(&session, 1, IDLE, shown);
+}
+
+/// The frames of a thread that a trap in the kernel brought down.
+const FAULT: &[&str] = &[
+    "kdb_enter",
+    "vpanic",
+    "panic",
+    "trap",
+    "",
+    "sysctl_root_handler_locked",
+    "sysctl_root",
+    "userland_sysctl",
+];
+
+/// Machines whose traps are known, and the release.
+const TRAPS: &[(&Machine, u32)] = &[
+    (&machine::AMD64, 1_500_068),
+    (&machine::ARM64, 1_500_068),
+    (&machine::ARM64, 1_302_001),
+    (&machine::RISCV64, 1_500_068),
+    (&machine::ARM, 1_500_068),
+    (&machine::PPC64, 1_500_068),
+    (&machine::PPC64LE_RADIX, 1_500_068),
+];
+
+#[test]
+fn gdb_goes_through_a_trap_to_what_it_interrupted() {
+    for (machine, release) in TRAPS {
+        let built = System::on(machine).released(*release).trapped().build();
+        let folder = tempfile::tempdir().expect("a folder");
+        let server = serve(folder.path(), &built);
+        let trap = (machine.trap)(*release).expect("a trap");
+        let register = |name: &str| format!("printf \"%#lx\", (unsigned long)${name}");
+        let mut commands = vec![connect(&server), "bt".into(), "frame 5".into()];
+        commands.extend(trap.others.iter().map(|(name, _)| register(name)));
+        let session = gdb_multiarch(&commands.iter().map(String::as_str).collect::<Vec<_>>());
+        frames(&session, 0, FAULT, |function| format!("{function} "));
+        session.has("bt", "#4  <signal handler called>");
+        for ((name, _), value) in trap.others.iter().zip(TRAPPED + 1..) {
+            session.is(&register(name), &format!("{value:#x}"));
+        }
+    }
 }
 
 /// `TID.REGISTER=VALUE` for all that is expected of the real image.

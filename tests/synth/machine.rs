@@ -51,10 +51,40 @@ pub struct Machine {
     pub frame: Frame,
     /// Where a pcb of that release holds registers, and its size.
     pub pcb: fn(osreldate: u32) -> (Places, u32),
+    /// How a trap of that release leaves what it interrupted; none where nothing is known of it.
+    pub trap: fn(osreldate: u32) -> Option<Trap>,
+    /// Functions beside those that every machine has.
+    pub functions: &'static [(&'static str, u64)],
     /// Instructions begin at multiples of this.
     pub instruction: u64,
     /// A function's first instructions (where a debugger looks at them), an instruction that does nothing, and the last.
     pub code: Code,
+}
+
+/// The registers that a trap saved on the stack; offsets are in bytes from the first.
+#[derive(Clone, Debug)]
+pub struct Trap {
+    /// Where its handler returns to: a function, and bytes from that.
+    pub returns_to: (&'static str, i64),
+    pub size: u64,
+    /// The program counter, the stack pointer, the frame pointer.
+    pub saved: [u64; 3],
+    /// The word that tells where the trap came from, for the kernel.
+    pub status: (u64, u64),
+    /// Others, by gdb's names.
+    pub others: Places,
+    pub base: TrapBase,
+}
+
+/// What is where the handler is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrapBase {
+    /// The stack pointer is at the first register.
+    Stack,
+    /// The frame pointer is behind the last register, and the handler's frame anywhere below the first.
+    FrameBehind,
+    /// The stack pointer is at a frame of so many bytes, and the first register behind that.
+    Chained(u64),
 }
 
 /// Instructions, as bytes in memory.
@@ -156,6 +186,20 @@ pub const AMD64: Machine = Machine {
         let names = ["r15", "r14", "r13", "r12", "rbp", "rsp", "rbx", "rip", "fs_base", "gs_base"];
         (words(&names, 0, 8), 320)
     },
+    trap: |_| {
+        let mut others = words(&["rdi", "rsi", "rdx", "rcx", "r8", "r9", "rax", "rbx"], 0, 8);
+        others.extend(words(&["r10", "r11", "r12", "r13", "r14", "r15"], 72, 8));
+        let returns_to = ("nmi_calltrap", 8);
+        Some(Trap {
+            returns_to,
+            size: 192,
+            saved: [152, 176, 64],
+            status: (160, 0x20),
+            others,
+            base: TrapBase::Stack,
+        })
+    },
+    functions: &[],
     instruction: 1,
     code: Code {
         prologue: &[0x55, 0x48, 0x89, 0xe5], // push %rbp; mov %rsp, %rbp
@@ -203,6 +247,16 @@ pub const ARM64: Machine = Machine {
             (all, 1376)
         }
     },
+    trap: |release| {
+        // Until 14 two status registers of 32 bits, then of 64, and the address of the fault.
+        let (x, size) = if release >= 1_400_084 { (48, 288) } else { (32, 272) };
+        let mut others = words(&X[..29], x, 8);
+        others.push(("x30", 8));
+        let saved = [16, 0, x + 29 * 8];
+        let returns_to = ("handle_el1h_sync", 0x20);
+        Some(Trap { returns_to, size, saved, status: (24, 0x6000_0005), others, base: TrapBase::FrameBehind })
+    },
+    functions: &[("handle_el1h_sync", 0x40)],
     instruction: 4,
     code: Code {
         // paciasp, which does nothing on a processor without pointer authentication; stp x29, x30, [sp, #-16]!;
@@ -247,6 +301,21 @@ pub const RISCV64: Machine = Machine {
         all.extend(words(&saved, saved_at, 8));
         (all, size)
     },
+    trap: |_| {
+        let mut others = words(&["gp", "tp", "t0", "t1", "t2", "t3", "t4", "t5", "t6"], 16, 8);
+        others.extend(words(&["s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11"], 96, 8));
+        others.extend(words(&["a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7"], 184, 8));
+        let returns_to = ("cpu_exception_handler_supervisor", 0x20);
+        Some(Trap {
+            returns_to,
+            size: 288,
+            saved: [248, 8, 88],
+            status: (256, 0x120),
+            others,
+            base: TrapBase::Stack,
+        })
+    },
+    functions: &[("cpu_exception_handler_supervisor", 0x40)],
     code: Code { prologue: &[], nop: &[0x13, 0, 0, 0], ret: &[0x67, 0x80, 0, 0] },
     ..ARM64
 };
@@ -281,6 +350,7 @@ pub const I386: Machine = Machine {
             _ => (words(&names, 4, 4), 640),
         }
     },
+    trap: |_| None,
     code: Code { prologue: &[0x55, 0x89, 0xe5], ..AMD64.code }, // push %ebp; mov %esp, %ebp
     ..AMD64
 };
@@ -323,6 +393,19 @@ pub const ARM: Machine = Machine {
         let names = ["r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "sp", "pc"];
         (words(&names, 0, 4), 384)
     },
+    trap: |_| {
+        let mut others = words(&R[..11], 4, 4);
+        others.extend([("r12", 52), ("lr", 68)]);
+        Some(Trap {
+            returns_to: ("exception_exit", 0),
+            size: 80,
+            saved: [72, 64, 48],
+            status: (0, 0x6000_0013),
+            others,
+            base: TrapBase::Stack,
+        })
+    },
+    functions: &[("swi_exit", 0x20), ("exception_exit", 0x40)],
     instruction: 4,
     code: Code {
         prologue: &[0x00, 0x48, 0x2d, 0xe9, 0x0d, 0xb0, 0xa0, 0xe1], // push {r11, lr}; mov r11, sp
@@ -377,6 +460,19 @@ pub const PPC64: Machine = Machine {
         all.extend([("r1", 168), ("r2", 176), ("pc", 184)]);
         (all, 1248)
     },
+    trap: |_| {
+        let mut others = words(&R[2..], 16, 8);
+        others.push(("r0", 0));
+        Some(Trap {
+            returns_to: ("trapexit", -4),
+            size: 336,
+            saved: [288, 8, 8],
+            status: (296, 0x8000_0000_0000_9032),
+            others,
+            base: TrapBase::Chained(48),
+        })
+    },
+    functions: &[("k_trap", 0x80), ("trapexit", 0x40), ("asttrapexit", 0x10)],
     instruction: 4,
     code: Code { prologue: &[], nop: &[0x60, 0, 0, 0], ret: &[0x4e, 0x80, 0, 0x20] },
     ..AMD64

@@ -57,6 +57,10 @@ impl Kernel for DragonFly {
         mem.string(message, 1024).ok().map(|bytes| text(&bytes))
     }
 
+    fn outermost(&self) -> &'static [&'static str] {
+        &["fork_trampoline"]
+    }
+
     fn processes(&self, mem: &Space) -> Result<Listing<Process>> {
         let fields = self.fields(mem);
         let list = procs::all(&fields)?;

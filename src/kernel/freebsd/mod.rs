@@ -25,7 +25,7 @@ use super::{Evidence, Kernel, Listing, Process, Thread, lists, loadavg, text};
 use crate::Result;
 use crate::space::Space;
 use crate::symbols::{Symbol, Symbols};
-use kgdbserver_arch::{Bsd, PacMask, Registers, Va};
+use kgdbserver_arch::{Bsd, PacMask, Registers, TrapFrame, Va};
 use members::Members;
 use offsets::Offsets;
 use procs::Proc;
@@ -134,6 +134,20 @@ impl Kernel for FreeBsd {
 
     fn pac_mask(&self) -> Option<PacMask> {
         self.pac_mask
+    }
+
+    fn outermost(&self) -> &'static [&'static str] {
+        self.table.outermost
+    }
+
+    /// An image that does not tell its release leaves no choice.
+    fn trap_frame(&self) -> Option<&'static TrapFrame> {
+        match (self.osreldate, self.table.traps) {
+            (None, [only]) => Some(only),
+            (release, traps) => {
+                traps.iter().find(|trap| release.is_some_and(|release| trap.since <= release))
+            }
+        }
     }
 
     fn getprocs(&self, mem: &Space, threads: bool) -> Result<Listing<KinfoProc>> {

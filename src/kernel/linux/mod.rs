@@ -91,6 +91,10 @@ impl Kernel for Linux {
         PacMask::new(self.told.info.number("KERNELPACMASK")?)
     }
 
+    fn outermost(&self) -> &'static [&'static str] {
+        self.table.outermost
+    }
+
     fn unwind_table(&self) -> Option<&dyn Table> {
         self.orc.as_ref().map(|orc| orc as &dyn Table)
     }

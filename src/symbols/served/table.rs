@@ -77,14 +77,14 @@ impl<'a> Entries<'a> {
     fn new(machine: Machine, unwind: &'a dyn Table) -> Self {
         let mut out = FrameTable::default();
         let word = i32::from(machine.ptr_bytes);
-        let mut called = new_entry(machine);
+        let mut called = new_entry(machine, return_column(machine));
         called.add_instruction(CallFrameInstruction::Cfa(Register(machine.arch.frames.dwarf_sp), word));
         called.add_instruction(CallFrameInstruction::Offset(return_column(machine), -word));
         // The table does not say where they were saved: without this a debugger shows what a called function left in them.
         for (register, _) in &unwind.trapped(true).others {
             called.add_instruction(CallFrameInstruction::Undefined(Register(*register)));
         }
-        let mut end = new_entry(machine);
+        let mut end = new_entry(machine, return_column(machine));
         end.add_instruction(CallFrameInstruction::Cfa(Register(machine.arch.frames.dwarf_sp), word));
         end.add_instruction(CallFrameInstruction::Undefined(return_column(machine)));
         let (called, end) = (out.add_cie(called), out.add_cie(end));
@@ -172,7 +172,7 @@ fn trap_rule(machine: Machine, table: &dyn Table, at: Place, all: bool) -> Commo
     let saved = |offset: u64| address(at, offset.cast_signed());
     let mut stack = saved(trapped.sp);
     stack.op_deref();
-    let mut entry = new_entry(machine);
+    let mut entry = new_entry(machine, return_column(machine));
     // The program counter that was interrupted is exact, not behind a call.
     entry.signal_trampoline = true;
     entry.add_instruction(CallFrameInstruction::CfaExpression(stack));

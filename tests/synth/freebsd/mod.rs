@@ -11,6 +11,7 @@ mod threads;
 pub use facts::{Facts, ThreadFacts};
 pub use full::{Full, Kernphys};
 pub use text::{FUNCTIONS, TEXT};
+pub use threads::{TRAP, TRAPPED};
 
 use super::machine::Machine;
 use super::minidump::Layout;

@@ -1,7 +1,7 @@
 //! Systems to test with and to show.
 
 use super::super::machine::{self, Machine};
-use super::{ListEnd, Offsets, Process, StopPcbs, System, Thread};
+use super::{ListEnd, Offsets, Process, StopPcbs, System, TRAP, Thread};
 
 type Frames = &'static [(&'static str, u64)];
 
@@ -19,6 +19,18 @@ const PANIC: Frames = &[
     ("userland_sysctl", 0x11f),
     ("sys___sysctl", 0x65),
     ("amd64_syscall", 0x11e),
+    ("fast_syscall_common", 0xf8),
+];
+
+const FAULT: Frames = &[
+    ("kdb_enter", 0x33),
+    ("vpanic", 0xe6),
+    ("panic", 0x43),
+    ("trap", 0x6f0),
+    TRAP,
+    ("sysctl_root_handler_locked", 0x89),
+    ("sysctl_root", 0x1d2),
+    ("userland_sysctl", 0x11f),
     ("fast_syscall_common", 0xf8),
 ];
 
@@ -192,6 +204,13 @@ impl System {
         let (_, pcb_size) = (self.machine.pcb)(osreldate);
         let stoppcbs = if osreldate >= 1_400_089 { StopPcbs::Pointer } else { StopPcbs::Array };
         Self { osreldate, stoppcbs, offsets: Offsets { pcb_size, ..offsets }, ..self }
+    }
+
+    /// The same, brought down by a trap in the kernel.
+    pub fn trapped(self) -> Self {
+        let mut system = self;
+        system.thread(100_670).frames = FAULT.to_vec();
+        system
     }
 
     /// The same with the daemons and shells that a machine has, for show.

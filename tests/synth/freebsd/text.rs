@@ -56,7 +56,7 @@ pub const FUNCTIONS: &[(&str, u64)] = &[
 
 /// The bytes of all functions.
 pub(super) fn code(machine: &Machine) -> Vec<u8> {
-    FUNCTIONS.iter().flat_map(|(_, size)| function(machine, *size as usize)).collect()
+    functions(machine).flat_map(|(_, _, size)| function(machine, size as usize)).collect()
 }
 
 fn function(machine: &Machine, size: usize) -> Vec<u8> {
@@ -67,11 +67,17 @@ fn function(machine: &Machine, size: usize) -> Vec<u8> {
 
 /// Name, address and size of each function.
 pub(super) fn functions(machine: &Machine) -> impl Iterator<Item = (&'static str, u64, u64)> {
-    FUNCTIONS.iter().scan(machine.text, |next, (name, size)| {
+    FUNCTIONS.iter().chain(machine.functions).scan(machine.text, |next, (name, size)| {
         let address = *next;
         *next += size;
         Some((*name, address, *size))
     })
+}
+
+/// Where a trap's handler returns to.
+pub(super) fn trap_return(machine: &Machine, (name, offset): (&str, i64)) -> u64 {
+    let entry = functions(machine).find(|(known, ..)| *known == name).expect("the entry of traps");
+    machine.moved.wrapping_add(entry.1).wrapping_add_signed(offset)
 }
 
 /// The address of an instruction behind a function's prologue, where the kernel runs.

@@ -1,12 +1,17 @@
 //! Processes, threads, saved registers and stacks.
 
-use super::super::machine::{Frame, Machine};
+use super::super::machine::{Frame, Machine, TrapBase};
 use super::kernel::Kernel;
 use super::memory::Memory;
 use super::{ListEnd, Process, StopPcbs, System, Thread, ThreadFacts, text};
 
 const NAME_BYTES: usize = 20;
 const NOCPU: u32 = u32::MAX;
+const FRAME: u64 = 0x50;
+/// The frame of a trap's entry; the next one is what it interrupted.
+pub const TRAP: (&str, u64) = ("a trap", 0);
+/// The registers that a trap saved have this value, and the next ones, in the order of the machine's list.
+pub const TRAPPED: u64 = 0x7700_0000;
 /// Before, `td_oncpu` was one byte.
 const WIDE_CPU_SINCE: u32 = 1_100_000;
 
@@ -125,10 +130,10 @@ impl Writer<'_> {
 
     /// Builds the thread's stack and saves its registers; returns these and the backtrace.
     fn stop(&mut self, thread: &Thread, pcb: u64) -> (Registers, Vec<u64>) {
-        let backtrace: Vec<u64> =
-            thread.frames.iter().map(|frame| text::address(self.machine, *frame)).collect();
+        let backtrace: Vec<u64> = thread.frames.iter().map(|frame| self.address(*frame)).collect();
         let (&pc, callers) = backtrace.split_first().expect("a thread without frames");
-        let (sp, fp) = self.stack(callers);
+        let trap = thread.frames.iter().skip(1).position(|frame| *frame == TRAP);
+        let (sp, fp) = self.stack(callers, trap);
         let m = self.machine;
         let value = |(name, offset): &(&'static str, u64)| match *name {
             name if name == m.pc => (name, pc),
@@ -141,15 +146,32 @@ impl Writer<'_> {
         (registers, backtrace)
     }
 
-    /// A chain of frames that returns through `callers`, innermost first. Returns the stack and frame pointers.
-    fn stack(&mut self, callers: &[u64]) -> (u64, u64) {
-        const FRAME: u64 = 0x50;
+    fn address(&self, frame: (&'static str, u64)) -> u64 {
+        if frame == TRAP {
+            let trap = (self.machine.trap)(self.system.osreldate).expect("a trap that is known");
+            return text::trap_return(self.machine, trap.returns_to);
+        }
+        text::address(self.machine, frame)
+    }
+
+    /// A chain of frames that returns through `callers`, innermost first; the one at `trap` is a trap's entry, and the
+    /// next one what it interrupted. Returns the stack and frame pointers.
+    fn stack(&mut self, callers: &[u64], trap: Option<usize>) -> (u64, u64) {
         let mut place = self.memory.stack().end - FRAME;
+        let numbered = callers.iter().enumerate().rev();
         match self.machine.frame {
             Frame::Pointer(caller_at, return_at) => {
                 let mut frame = 0;
-                for caller in callers.iter().rev() {
-                    place -= FRAME;
+                for (number, caller) in numbered {
+                    if trap.is_some_and(|trap| trap + 1 == number) {
+                        (place, frame) = self.trap(*caller, place, frame);
+                        continue;
+                    }
+                    place = match trap == Some(number) {
+                        // The handler's frame is right below the stack of the trap's entry.
+                        true => place.wrapping_add_signed(-return_at) - self.machine.word,
+                        false => place - FRAME,
+                    };
                     self.memory.word(place.wrapping_add_signed(caller_at), frame);
                     self.memory.word(place.wrapping_add_signed(return_at), self.pushed(*caller, place));
                     frame = place;
@@ -158,7 +180,11 @@ impl Writer<'_> {
             }
             Frame::BackChain(return_at) => {
                 self.memory.word(place, 0);
-                for caller in callers.iter().rev() {
+                for (number, caller) in numbered {
+                    if trap.is_some_and(|trap| trap + 1 == number) {
+                        place = self.trap(*caller, place, place).0;
+                        continue;
+                    }
                     self.memory.word(place + return_at, *caller);
                     self.memory.word(place - FRAME, place);
                     place -= FRAME;
@@ -166,6 +192,32 @@ impl Writer<'_> {
                 (place, place)
             }
         }
+    }
+
+    /// What a trap saves of code at `pc`; returns the stack and frame pointers of its entry.
+    fn trap(&mut self, pc: u64, sp: u64, fp: u64) -> (u64, u64) {
+        let trap = (self.machine.trap)(self.system.osreldate).expect("a trap that is known");
+        let (base, entry) = match trap.base {
+            TrapBase::Stack => (sp - trap.size, (sp - trap.size, fp)),
+            // Below that, as the entry may need a red zone or not.
+            TrapBase::FrameBehind => {
+                let behind = sp - 0x80;
+                (behind - trap.size, (behind - trap.size - 0x40, behind))
+            }
+            TrapBase::Chained(frame) => {
+                let entry = sp - trap.size - frame - FRAME;
+                self.memory.word(entry, sp);
+                (entry + frame, (entry, entry))
+            }
+        };
+        for ((_, offset), number) in trap.others.iter().zip(1..) {
+            self.memory.word(base + offset, TRAPPED + number);
+        }
+        for (offset, value) in trap.saved.into_iter().zip([pc, sp, fp]) {
+            self.memory.word(base + offset, value);
+        }
+        self.memory.word(base + trap.status.0, trap.status.1);
+        entry
     }
 
     /// A return address as the code stores it: with a code in all the bits above 48 but bit 55, made from the address and
