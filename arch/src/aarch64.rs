@@ -139,7 +139,7 @@ static FREEBSD: Bsd = Bsd {
         Pcb { since: 1_400_084, bytes: ANY_SIZE, switched: CALLEE_SAVED, savectx: &[] },
         // Where the image does not tell its release: the larger structure had 848 bytes, and 1376 with watchpoints.
         Pcb { since: 0, bytes: 1000..=1375, switched: CALLEE_SAVED, savectx: &[] },
-        Pcb { since: 0, bytes: ANY_SIZE, switched: ALL_BUT_LR, savectx: &[] },
+        Pcb { since: 0, bytes: ANY_SIZE, switched: FROM_X8_BUT_LR, savectx: &[] },
     ],
     outermost: &[
         "handle_el0_sync",
@@ -209,17 +209,10 @@ const CALLEE_SAVED: &[Slot] = &[
     Slot { reg: SP, offset: 96 },
 ];
 
-/// x0 to x29, lr, a word that no release kept right (pc), sp. x0 to x7 are only right where the pcb was made from a trap
-/// frame; kgdb and lldb show them too.
-const ALL_BUT_LR: &[Slot] = &[
-    Slot { reg: 0, offset: 0 },
-    Slot { reg: 1, offset: 8 },
-    Slot { reg: 2, offset: 16 },
-    Slot { reg: 3, offset: 24 },
-    Slot { reg: 4, offset: 32 },
-    Slot { reg: 5, offset: 40 },
-    Slot { reg: 6, offset: 48 },
-    Slot { reg: 7, offset: 56 },
+/// x8 to x29, lr, a word that no release kept right (pc), sp. There is room for x0 to x7 before them, but neither a
+/// context switch nor `savectx` ever wrote there (sys/arm64/arm64/swtch.S, 12.1 and 13.0): kgdb and lldb show the zeros
+/// that the structure began with.
+const FROM_X8_BUT_LR: &[Slot] = &[
     Slot { reg: 8, offset: 64 },
     Slot { reg: 9, offset: 72 },
     Slot { reg: 10, offset: 80 },

@@ -193,7 +193,10 @@ fn gdb_shows_the_real_arm64_registers() {
             commands.push(format!("printf \"%d.{name}=0x%lx\", {tid}, (unsigned long)${register}"));
         }
     }
-    let session = gdb_multiarch(&commands.iter().map(String::as_str).collect::<Vec<_>>()).to_string();
+    commands.push("print $x0".into());
+    let session = gdb_multiarch(&commands.iter().map(String::as_str).collect::<Vec<_>>());
+    session.is("print $x0", "$1 = <unavailable>");
+    let session = session.to_string();
     for line in expected(image) {
         assert!(session.lines().any(|had| had == line), "{line} is not in\n{session}");
     }

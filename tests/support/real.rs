@@ -43,11 +43,27 @@ fn find(folder: &Path, machine: &str) -> Result<Real, String> {
     let text = std::fs::read_to_string(folder.join("expected.json"));
     let text = text.map_err(|error| format!("no real images in {}: {error}", folder.display()))?;
     let mut expected: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    let mut expected = expected[format!("{machine}-minidump")].take();
+    leave_out_unsaved(&mut expected, machine);
     Ok(Real {
         kernel: unpacked("xz", &folder.join(format!("kernel-{machine}.xz")))?,
         vmcore: unpacked("bzip2", &folder.join(format!("vmcore-{machine}-minidump.bz2")))?,
-        expected: expected[format!("{machine}-minidump")].take(),
+        expected,
     })
+}
+
+/// Takes out registers that nothing saved. In the arm64 kernel's release (13) neither a context switch nor `savectx`
+/// writes x0 to x7: what kgdb and lldb show, and the expectations after them, are the zeros that each pcb began with.
+fn leave_out_unsaved(expected: &mut Value, machine: &str) {
+    const UNSAVED: [&str; 8] = ["x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7"];
+    let threads = expected["threads"].as_array_mut().filter(|_| machine == "arm64");
+    for thread in threads.into_iter().flatten() {
+        let registers = thread["regs"].as_object_mut().expect("registers");
+        for name in UNSAVED {
+            let value = registers.remove(name).expect("a register");
+            assert_eq!(value, "0x0000000000000000", "{name}");
+        }
+    }
 }
 
 /// The unpacked file; made once, and kept for the next run.

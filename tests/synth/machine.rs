@@ -242,7 +242,8 @@ pub const ARM64: Machine = Machine {
             (all, 1248)
         }
         _ => {
-            let mut all = words(&X, 0, 8);
+            // Nothing is ever written to the places of x0 to x7.
+            let mut all = words(&X[8..], 64, 8);
             all.extend([("pc", 240), ("sp", 256)]);
             (all, 1376)
         }
