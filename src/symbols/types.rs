@@ -9,7 +9,7 @@ use crate::{Error, Result};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io::Read;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 /// Typedefs, qualifiers and arrays in a row: what goes deeper is a cycle.
 const CHAIN: usize = 64;
@@ -26,6 +26,15 @@ const NAME_LIMIT: usize = 512;
 #[derive(Default)]
 pub struct Types {
     sources: Vec<Source>,
+    answers: Answers,
+}
+
+/// Members that were asked for: a walk over a list asks the same of every element. They are kept by a keyed hash of the
+/// question, as [`Names`] are.
+#[derive(Default)]
+struct Answers {
+    key: RandomState,
+    known: Mutex<HashMap<u64, Option<Member>>>,
 }
 
 /// Where a member lies in its structure, and what it is.
@@ -199,8 +208,12 @@ impl Types {
     /// None if there is no such member, or nothing is known of the structure. The first source that knows the structure
     /// has the last word.
     pub fn member(&self, structure: &str, path: &str) -> Option<Member> {
-        let (graph, ty) = self.named(structure)?;
-        member(graph, ty, path)
+        // With another source there may be another answer.
+        let question = self.answers.key.hash_one((structure, path, self.sources.len()));
+        self.answers.get(question, || {
+            let (graph, ty) = self.named(structure)?;
+            member(graph, ty, path)
+        })
     }
 
     /// As [`Types::member`], for a member that there is no doing without.
@@ -246,7 +259,7 @@ impl Types {
 
     #[cfg(test)]
     pub(super) fn from_graph(name: &'static str, graph: Box<dyn Graph>) -> Self {
-        Self { sources: vec![Source::new(name, Box::new(|| Some(Arc::from(graph))))] }
+        Self { sources: vec![Source::new(name, Box::new(|| Some(Arc::from(graph))))], ..Self::default() }
     }
 
     /// Every source that there is, up to the first one that leaves nothing to the others.
@@ -262,6 +275,18 @@ impl Types {
 
     fn named(&self, name: &str) -> Option<(&dyn Graph, Ref)> {
         self.graphs().find_map(|graph| Some((graph, graph.named(name)?)))
+    }
+}
+
+impl Answers {
+    fn get(&self, question: u64, find: impl FnOnce() -> Option<Member>) -> Option<Member> {
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(answer) = known().get(&question) {
+            return *answer;
+        }
+        let answer = find();
+        known().insert(question, answer);
+        answer
     }
 }
 
