@@ -156,7 +156,8 @@ fn modules_messages_arguments_and_swap() {
     assert_eq!((log.text.as_str(), log.unread.as_str()), ("the ast line\nok\n", "ok\n"));
 
     let rows = kvm.getprocs(Op::Proc as i32, 0).expect("getprocs").items;
-    let args = |pid: u32| kvm.getargv(rows.iter().find(|row| row.pid == pid).expect("a row"), 0);
+    let row = |pid: u32| rows.iter().find(|row| row.pid == pid).expect("a row");
+    let args = |pid: u32| kvm.getargv(row(pid), 0).map(|strings| strings.items);
     assert_eq!(args(812).expect("kept"), ["worker", "-n", "four"]);
     assert_eq!(args(5).expect("a kernel process has none"), [""; 0]);
     let error = args(1).expect_err("not kept").to_string();

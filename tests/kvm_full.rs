@@ -38,6 +38,14 @@ fn check<T: Debug>(answer: kgdbserver::Result<T>, expected: &str) {
     );
 }
 
+fn argv(kvm: &Kvm, proc: &KinfoProc, limit: usize) -> kgdbserver::Result<Vec<String>> {
+    kvm.getargv(proc, limit).map(|strings| strings.items)
+}
+
+fn envv(kvm: &Kvm, proc: &KinfoProc, limit: usize) -> kgdbserver::Result<Vec<String>> {
+    kvm.getenvv(proc, limit).map(|strings| strings.items)
+}
+
 fn proc(kvm: &Kvm, pid: u32) -> KinfoProc {
     kvm.proc(pid).expect("the process")
 }
@@ -104,13 +112,13 @@ fn offset_of(built: &Compiled, structure: &str, member: &str) -> u64 {
 fn arguments_come_from_the_kernels_copy_or_from_the_process() {
     let Some(built) = compiled() else { return };
     let kvm = built.open();
-    check(kvm.getargv(&proc(&kvm, 1), 0), r#"["/sbin/init", "--"]"#);
-    check(kvm.getargv(&proc(&kvm, 20), 0), r#"["sh", "-c", "sleep 1000"]"#);
-    check(kvm.getenvv(&proc(&kvm, 20), 0), r#"["HOME=/root", "PATH=/bin:/usr/bin"]"#);
-    check(kvm.getargv(&proc(&kvm, 11), 0), "[]");
-    check(kvm.getargv(&proc(&kvm, 20), 6), r#"["sh", "-c"]"#);
-    check(kvm.getargv(&proc(&kvm, 20), 10), r#"["sh", "-c", "slee"]"#);
-    check(kvm.getargv(&proc(&kvm, 1), 5), r#"["/sbin"]"#);
+    check(argv(&kvm, &proc(&kvm, 1), 0), r#"["/sbin/init", "--"]"#);
+    check(argv(&kvm, &proc(&kvm, 20), 0), r#"["sh", "-c", "sleep 1000"]"#);
+    check(envv(&kvm, &proc(&kvm, 20), 0), r#"["HOME=/root", "PATH=/bin:/usr/bin"]"#);
+    check(argv(&kvm, &proc(&kvm, 11), 0), "[]");
+    check(argv(&kvm, &proc(&kvm, 20), 6), r#"["sh", "-c"]"#);
+    check(argv(&kvm, &proc(&kvm, 20), 10), r#"["sh", "-c", "slee"]"#);
+    check(argv(&kvm, &proc(&kvm, 1), 5), r#"["/sbin"]"#);
 }
 
 #[test]
@@ -124,18 +132,18 @@ fn a_process_that_is_not_in_the_image_says_so() {
              the image"
         )
     };
-    check(kvm.getargv(&cron, 0), &absent("0x7fffffffdfe0"));
-    check(kvm.getenvv(&cron, 0), &absent("0x7fffffffdff0"));
+    check(argv(&kvm, &cron, 0), &absent("0x7fffffffdfe0"));
+    check(envv(&kvm, &cron, 0), &absent("0x7fffffffdff0"));
     let exiting = "error: cannot read user space from dead kernel: the process has none: it is exiting";
-    check(kvm.getargv(&proc(&kvm, 30), 0), exiting);
+    check(argv(&kvm, &proc(&kvm, 30), 0), exiting);
 
     built.omit("user_stack");
     let kvm = built.open();
     check(
-        kvm.getargv(&proc(&kvm, 20), 0),
+        argv(&kvm, &proc(&kvm, 20), 0),
         "error: cannot read user space from dead kernel: invalid address...",
     );
-    check(kvm.getargv(&proc(&kvm, 1), 0), r#"["/sbin/init", "--"]"#);
+    check(argv(&kvm, &proc(&kvm, 1), 0), r#"["/sbin/init", "--"]"#);
 }
 
 #[test]
@@ -145,7 +153,7 @@ fn strings_that_memory_ends_before_are_not_cut_short_silently() {
     built.poke_word("user_stack", second_variable, 0x7fff_ffd9_0ffc);
     let kvm = built.open();
     check(
-        kvm.getenvv(&proc(&kvm, 20), 0),
+        envv(&kvm, &proc(&kvm, 20), 0),
         "error: cannot read user space from dead kernel: invalid address (0x7fffffd91000)...",
     );
 }
@@ -156,13 +164,13 @@ fn absurd_counts_of_strings_are_refused() {
     built.poke("user_stack", 4096 - 24, &u32::MAX.to_le_bytes());
     let kvm = built.open();
     check(
-        kvm.getargv(&proc(&kvm, 20), 0),
+        argv(&kvm, &proc(&kvm, 20), 0),
         "error: cannot read user space from dead kernel: ps_strings at 0x7fffffffdfe0: it counts 4294967295 strings",
     );
     built.poke("init_args", 4, &u32::MAX.to_le_bytes());
     let kvm = built.open();
     check(
-        kvm.getargv(&proc(&kvm, 1), 0),
+        argv(&kvm, &proc(&kvm, 1), 0),
         &format!("error: pargs at {:#x}: its length is 4294967295", built.symbol("init_args")),
     );
 }

@@ -41,6 +41,6 @@ fn json(row: &Strings, which: Which) -> Value {
         Which::Arguments => "args",
         Which::Environment => "env",
     };
-    let why = row.strings.as_ref().err().map(ToString::to_string);
-    json!({ "pid": row.pid, "comm": row.comm, name: row.strings.as_ref().ok(), "error": why })
+    let strings = row.strings.as_ref().ok().map(|strings| &strings.items);
+    json!({ "pid": row.pid, "comm": row.comm, name: strings, "error": row.problem().map(ToString::to_string) })
 }

@@ -48,6 +48,13 @@ impl<T> Listing<T> {
     }
 }
 
+impl<T> From<Vec<T>> for Listing<T> {
+    /// A list that lost nothing.
+    fn from(items: Vec<T>) -> Self {
+        Self { items, problems: Vec::new() }
+    }
+}
+
 /// A process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
@@ -165,12 +172,12 @@ pub trait Kernel: Send + Sync {
     }
 
     /// The arguments of a process, by the address of its structure; at most `limit` bytes of them.
-    fn args(&self, _: &Space, _: Va, _limit: usize) -> Result<Vec<String>> {
+    fn args(&self, _: &Space, _: Va, _limit: usize) -> Result<Listing<String>> {
         Err(self.lacks("arguments"))
     }
 
     /// The environment of a process, by the address of its structure; at most `limit` bytes of it.
-    fn env(&self, _: &Space, _: Va, _limit: usize) -> Result<Vec<String>> {
+    fn env(&self, _: &Space, _: Va, _limit: usize) -> Result<Listing<String>> {
         Err(self.lacks("environments"))
     }
 

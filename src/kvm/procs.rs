@@ -33,10 +33,11 @@ impl Kvm {
 
     /// kvm_getargv(3): the arguments of a process, at most `nchr` bytes of them (0: all). Unlike libkvm we have them of
     /// a dump where the kernel keeps a copy, which it does of short ones, or where the process's memory is in the image.
+    /// Where some of that is missing, these are the arguments before it.
     ///
     /// # Errors
     /// "cannot read user space from dead kernel", and why; or what type information is missing.
-    pub fn getargv(&self, proc: &KinfoProc, nchr: usize) -> Result<Vec<String>> {
+    pub fn getargv(&self, proc: &KinfoProc, nchr: usize) -> Result<Listing<String>> {
         self.noted(self.kernel().and_then(|kernel| kernel.args(self.space(), proc.paddr, nchr)))
     }
 
@@ -44,7 +45,7 @@ impl Kvm {
     ///
     /// # Errors
     /// Those of [`Self::getargv`]. The kernel keeps no copy, so minidumps rarely have it.
-    pub fn getenvv(&self, proc: &KinfoProc, nchr: usize) -> Result<Vec<String>> {
+    pub fn getenvv(&self, proc: &KinfoProc, nchr: usize) -> Result<Listing<String>> {
         self.noted(self.kernel().and_then(|kernel| kernel.env(self.space(), proc.paddr, nchr)))
     }
 

@@ -1,10 +1,10 @@
 //! Arguments and environments.
 
 use super::table;
-use crate::Result;
 use crate::kernel::Listing;
 use crate::kernel::kinfo::{KinfoProc, Op};
 use crate::kvm::Kvm;
+use crate::{Error, Result};
 
 /// Which strings of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,11 +22,11 @@ pub struct Strings {
     /// Its command name.
     pub comm: String,
     /// The strings.
-    pub strings: Result<Vec<String>>,
+    pub strings: Result<Listing<String>>,
 }
 
 impl Which {
-    fn read(self, kvm: &Kvm, proc: &KinfoProc) -> Result<Vec<String>> {
+    fn read(self, kvm: &Kvm, proc: &KinfoProc) -> Result<Listing<String>> {
         match self {
             Self::Arguments => kvm.getargv(proc, 0),
             Self::Environment => kvm.getenvv(proc, 0),
@@ -47,7 +47,7 @@ impl Which {
             let proc = kvm.proc(pid)?;
             let strings = Ok(self.read(kvm, &proc)?);
             let items = vec![Strings { pid, comm: proc.comm, strings }];
-            return Ok(Listing { items, problems: Vec::new() });
+            return Ok(items.into());
         }
         let procs = kvm.getprocs(Op::Proc as i32, 0)?;
         Ok(Listing { items: procs.items.iter().map(of).collect(), problems: procs.problems })
@@ -67,8 +67,8 @@ impl Which {
 fn arguments(rows: &[Strings]) -> String {
     let line = |row: &Strings| {
         let arguments = match &row.strings {
-            Ok(strings) if strings.is_empty() => format!("[{}]", row.comm),
-            Ok(strings) => strings.join(" "),
+            Ok(strings) if strings.items.is_empty() => format!("[{}]", row.comm),
+            Ok(strings) => strings.items.join(" "),
             Err(_) => "-".into(),
         };
         vec![row.pid.to_string(), row.comm.clone(), arguments]
@@ -77,14 +77,21 @@ fn arguments(rows: &[Strings]) -> String {
 }
 
 fn environment(row: &Strings) -> Option<String> {
-    let strings = row.strings.as_ref().ok().filter(|strings| !strings.is_empty())?;
+    let strings = &row.strings.as_ref().ok().filter(|strings| !strings.items.is_empty())?.items;
     let lines: String = strings.iter().map(|string| format!("  {string}\n")).collect();
     Some(format!("{} {}\n{lines}", row.pid, row.comm))
 }
 
+impl Strings {
+    /// Why some of them are missing, or all.
+    pub fn problem(&self) -> Option<&Error> {
+        self.strings.as_ref().map_or_else(Some, |strings| strings.problems.first())
+    }
+}
+
 /// What could not be read, in one line: it is mostly the same for all.
 fn unreadable(rows: &[Strings]) -> String {
-    let failed: Vec<_> = rows.iter().filter_map(|row| Some((row.pid, row.strings.as_ref().err()?))).collect();
+    let failed: Vec<_> = rows.iter().filter_map(|row| Some((row.pid, row.problem()?))).collect();
     match failed.first() {
         None => String::new(),
         Some((pid, why)) => format!("{} processes could not be read; process {pid}: {why}\n", failed.len()),

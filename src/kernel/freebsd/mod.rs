@@ -167,12 +167,12 @@ impl Kernel for FreeBsd {
         crate::kernel::msgbuf::read(mem, &msgbuf::ring(&self.fields(mem))?)
     }
 
-    fn args(&self, mem: &Space, proc: Va, limit: usize) -> Result<Vec<String>> {
-        args::args(&self.fields(mem), proc, limit)
+    fn args(&self, mem: &Space, proc: Va, limit: usize) -> Result<Listing<String>> {
+        args::args(&self.fields(mem), proc, limit).map(Listing::from)
     }
 
-    fn env(&self, mem: &Space, proc: Va, limit: usize) -> Result<Vec<String>> {
-        args::env(&self.fields(mem), proc, limit)
+    fn env(&self, mem: &Space, proc: Va, limit: usize) -> Result<Listing<String>> {
+        args::env(&self.fields(mem), proc, limit).map(Listing::from)
     }
 
     fn files(&self, mem: &Space, pid: Option<u32>) -> Result<Listing<OpenFile>> {
