@@ -81,7 +81,8 @@ fn found(image: &Image, machine: Option<Machine>, told: Told) -> Result<Found> {
             told.info.release()
         )));
     }
-    Ok(Found { machine, located: Located { at, by, regions: paging.kernel }, linux: Some(Arc::new(told)) })
+    let located = Located { at, by, regions: paging.kernel.clone() };
+    Ok(Found { machine, located, linux: Some(Arc::new(Told { paging: Some(paging), ..told })) })
 }
 
 /// The address spaces of a kernel, by what it tells.

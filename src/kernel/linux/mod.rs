@@ -1,6 +1,7 @@
 //! Linux. Offsets come from the kernel's own types (BTF, or DWARF of its file), addresses from its symbols, and how memory
 //! is translated from VMCOREINFO.
 
+mod args;
 mod cpus;
 mod init_task;
 mod locate;
@@ -8,9 +9,11 @@ mod members;
 mod names;
 mod orc;
 mod percpu;
+mod procs;
 mod registers;
 mod tasks;
 mod told;
+mod user;
 mod vmcoreinfo;
 
 pub(super) use locate::locate;
@@ -111,7 +114,19 @@ impl Kernel for Linux {
         registers::read(self, mem, thread)
     }
 
-    fn getprocs(&self, _: &Space, _: bool) -> Result<Listing<KinfoProc>> {
-        Err(self.lacks("rows of getprocs"))
+    fn getprocs(&self, mem: &Space, threads: bool) -> Result<Listing<KinfoProc>> {
+        self.kinfo(mem, threads)
+    }
+
+    fn user_space(&self, mem: &Space, task: Va) -> Result<Space> {
+        self.space_of(mem, task)
+    }
+
+    fn args(&self, mem: &Space, task: Va, limit: usize) -> Result<Listing<String>> {
+        self.strings(mem, task, &args::ARGUMENTS, limit)
+    }
+
+    fn env(&self, mem: &Space, task: Va, limit: usize) -> Result<Listing<String>> {
+        self.strings(mem, task, &args::ENVIRONMENT, limit)
     }
 }

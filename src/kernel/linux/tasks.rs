@@ -29,7 +29,7 @@ impl Linux {
     }
 
     /// The addresses of a process's threads. The leader is among them, unless it is being taken apart.
-    fn threads_of(&self, mem: &Space, leader: Va) -> Vec<Result<Va>> {
+    pub(super) fn threads_of(&self, mem: &Space, leader: Va) -> Vec<Result<Va>> {
         let signal = match mem.pointer(Va(leader.0.wrapping_add(self.task.signal))) {
             Ok(Va(0)) => return vec![Ok(leader)],
             Ok(signal) => signal,

@@ -4,7 +4,7 @@ use super::vmcoreinfo::Vmcoreinfo;
 use crate::image::{Image, PRSTATUS};
 use crate::space::{Phys, Space};
 use crate::{Error, Result};
-use kgdbserver_arch::{Facts, Fault, Linux, Machine, Pa, ReadPhys, Va};
+use kgdbserver_arch::{Facts, Fault, Linux, Machine, Pa, Paging, ReadPhys, Va};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -17,6 +17,8 @@ pub struct Told {
     pub origin: Origin,
     /// The notes of running tasks' registers, as many as there are CPUs that answered.
     pub prstatus: Vec<Vec<u8>>,
+    /// Its address spaces, once these are found.
+    pub paging: Option<Paging>,
 }
 
 /// Where VMCOREINFO comes from.
@@ -48,7 +50,7 @@ impl Told {
     pub(super) fn new(image: &Image, info: Vmcoreinfo, origin: Origin) -> Self {
         let notes = image.notes().into_iter().filter(|note| note.kind == PRSTATUS && note.name == "CORE");
         let prstatus = notes.filter_map(|note| image.contents(&note.contents)).collect();
-        Self { info, origin, prstatus }
+        Self { info, origin, prstatus, paging: None }
     }
 
     /// What this build knows of Linux on a machine.
