@@ -161,6 +161,13 @@ pub trait Kernel: Send + Sync {
         Err(self.lacks("the address spaces of processes"))
     }
 
+    /// The address space of a thread: its process's.
+    fn thread_space(&self, mem: &Space, thread: &Thread) -> Result<Space> {
+        let process = self.processes(mem)?.items.into_iter().find(|process| process.pid == thread.pid);
+        let missing = || Error::Usage(format!("no process has the number {}", thread.pid));
+        self.user_space(mem, process.ok_or_else(missing)?.va)
+    }
+
     /// The modules that were loaded, the kernel itself left out.
     fn modules(&self, _: &Space) -> Result<Listing<Module>> {
         Err(self.lacks("modules"))

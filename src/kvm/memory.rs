@@ -1,6 +1,8 @@
 //! Kernel memory, and processes' own.
 
 use super::Kvm;
+use crate::kernel::Thread;
+use crate::space::Space;
 use crate::{Error, Result};
 use kgdbserver_arch::Va;
 use std::sync::atomic::Ordering;
@@ -81,5 +83,13 @@ impl Kvm {
     pub fn uread(&self, pid: u32, va: u64, buf: &mut [u8]) -> Result<usize> {
         let space = self.process(pid).and_then(|proc| self.kernel()?.user_space(self.space(), proc));
         self.noted(space.and_then(|space| space.read(Va(va), buf)))
+    }
+
+    /// The address space that a thread has beside the kernel's. Its pages need not be in the image.
+    ///
+    /// # Errors
+    /// A kernel thread has none, nor has a process that is exiting; those of [`Self::uread`].
+    pub fn thread_space(&self, thread: &Thread) -> Result<Space> {
+        self.noted(self.kernel().and_then(|kernel| kernel.thread_space(self.space(), thread)))
     }
 }

@@ -18,6 +18,7 @@ mod pauth;
 mod resolve;
 mod resume;
 pub mod serve;
+mod spaces;
 mod target;
 mod threads;
 mod transport;

@@ -3,6 +3,7 @@
 use super::arch::{AnyArch, AnyRegId, AnyRegisters};
 use super::client::Client;
 use super::pauth::Masks;
+use super::spaces::Spaces;
 use super::{describe, errno, monitor};
 use crate::kernel::{Saved, Thread};
 use crate::symbols::served::SymbolFile;
@@ -32,6 +33,7 @@ pub(super) struct KernelTarget {
     by_tid: HashMap<u64, usize>,
     /// The thread that the debugger has selected, as a position in the list; none if it selected one that is not there.
     pub(super) selected: Option<usize>,
+    spaces: Spaces,
     xml: String,
     /// Described at the session's start, so they stay what they were then.
     masks: Masks,
@@ -43,8 +45,17 @@ impl KernelTarget {
         let masks = Masks::of(&kvm);
         let xml = describe::target_xml(kvm.space().machine.arch, masks.registers());
         let (client, threads, by_tid) = (Client::default(), Vec::new(), HashMap::new());
-        let mut target =
-            Self { kvm: kvm.clone(), client, threads, by_tid, selected: None, xml, masks, symbol_file };
+        let mut target = Self {
+            kvm: kvm.clone(),
+            client,
+            threads,
+            by_tid,
+            selected: None,
+            spaces: Spaces::default(),
+            xml,
+            masks,
+            symbol_file,
+        };
         target.show(kvm);
         target
     }
@@ -55,6 +66,7 @@ impl KernelTarget {
         let positions = self.threads.iter().enumerate();
         self.by_tid = positions.map(|(position, thread)| (thread.tid, position)).collect();
         self.selected = Some(0);
+        self.spaces = Spaces::default();
         self.kvm = kvm;
     }
 
@@ -76,7 +88,26 @@ impl KernelTarget {
 
     /// Reads memory as this debugger sees it; short at what cannot be read.
     pub(super) fn read(&self, va: u64, buf: &mut [u8]) -> crate::Result<usize> {
-        self.kvm.space().read(Va(va), buf)
+        self.spaces.read(&self.kvm, self.whose(), va, buf)
+    }
+
+    /// The thread whose process's memory user addresses mean. lldb does not say which it reads for, so there it is the
+    /// first.
+    fn whose(&self) -> Option<&Thread> {
+        let position = if self.client.lldb { Some(0) } else { self.selected };
+        self.threads.get(self.spaces.chosen.get().or(position)?)
+    }
+
+    /// From now on user addresses mean the memory of one thread's process; without a number, as the debugger selects.
+    pub(super) fn choose(&self, tid: Option<u64>) -> Result<&Thread, String> {
+        let Some(tid) = tid else {
+            self.spaces.chosen.set(None);
+            return self.whose().ok_or_else(|| "no thread is selected".into());
+        };
+        let (position, thread) = self.thread(tid).ok_or_else(|| format!("{tid}: no such thread"))?;
+        self.kvm.thread_space(thread).map_err(|error| error.to_string())?;
+        self.spaces.chosen.set(Some(position));
+        Ok(thread)
     }
 
     /// A thread's registers. A save area that cannot be read leaves them all unavailable.

@@ -122,6 +122,10 @@ impl Kernel for Linux {
         self.space_of(mem, task)
     }
 
+    fn thread_space(&self, mem: &Space, thread: &Thread) -> Result<Space> {
+        self.space_of(mem, thread.va)
+    }
+
     fn args(&self, mem: &Space, task: Va, limit: usize) -> Result<Listing<String>> {
         self.strings(mem, task, &args::ARGUMENTS, limit)
     }

@@ -12,6 +12,7 @@ mod ps;
 mod strings;
 mod swap;
 mod threads;
+mod user;
 
 use super::target::KernelTarget;
 
@@ -41,6 +42,12 @@ static COMMANDS: &[Command] = &[
     Command { name: "args", arguments: "[PID]", help: "arguments of processes", run: strings::args },
     Command { name: "env", arguments: "[PID]", help: "environments of processes", run: strings::env },
     Command { name: "files", arguments: "[PID]", help: "open files", run: files::run },
+    Command {
+        name: "user",
+        arguments: "[TID]",
+        help: "whose memory user addresses mean; without TID: gdb's selected thread's, in lldb the first one's",
+        run: user::run,
+    },
     Command { name: "loadavg", arguments: "", help: "load average", run: loadavg::run },
     Command { name: "swap", arguments: "", help: "swap devices", run: swap::run },
 ];

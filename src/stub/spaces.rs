@@ -1,0 +1,40 @@
+//! Whose memory an address means: the kernel's, or else that of a process.
+
+use crate::kernel::Thread;
+use crate::space::Space;
+use crate::{Error, Kvm, Result};
+use kgdbserver_arch::Va;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The address spaces of threads, found when first asked for. None of a thread that has none.
+#[derive(Default)]
+pub(super) struct Spaces {
+    /// The position of the thread whose memory user addresses mean, if the user chose one.
+    pub(super) chosen: Cell<Option<usize>>,
+    known: RefCell<HashMap<u64, Option<Arc<Space>>>>,
+}
+
+impl Spaces {
+    /// Reads kernel memory or, where the kernel has nothing, memory of a thread's process; short at what cannot be read.
+    ///
+    /// Where both begin at 0 (s390x) an address means the kernel's memory, as long as there is some.
+    pub(super) fn read(&self, kvm: &Kvm, thread: Option<&Thread>, va: u64, buf: &mut [u8]) -> Result<usize> {
+        let error = match kvm.space().read(Va(va), buf) {
+            Err(error @ Error::Fault { .. }) => error,
+            other => return other,
+        };
+        let space = thread.and_then(|thread| self.of(kvm, thread));
+        let reaches = |space: &Arc<Space>| space.regions().iter().any(|region| region.contains(Va(va)));
+        space.filter(reaches).map_or(Err(error), |space| space.read(Va(va), buf))
+    }
+
+    fn of(&self, kvm: &Kvm, thread: &Thread) -> Option<Arc<Space>> {
+        let find = || {
+            let why = |error: &Error| log::debug!("memory of thread {}: {error}", thread.tid);
+            kvm.thread_space(thread).inspect_err(why).ok().map(Arc::new)
+        };
+        self.known.borrow_mut().entry(thread.tid).or_insert_with(find).clone()
+    }
+}
