@@ -30,14 +30,18 @@ fn the_table_and_the_json_have_all_but_the_kernel() {
   "modules": [
     {
       "address": "0xffffffff82100000",
+      "build_id": null,
       "name": "if_em.ko",
       "path": "/boot/modules/if_em.ko",
+      "sections": [],
       "size": 32768
     },
     {
       "address": "0xffffffff82200000",
+      "build_id": null,
       "name": "zfs.ko",
       "path": "/boot/kernel/zfs.ko",
+      "sections": [],
       "size": 5242880
     }
   ],

@@ -2,6 +2,7 @@ use super::files::Files;
 use super::{Named, Outcome, report};
 use clap::Args;
 use kgdbserver::kernel::state::Module;
+use kgdbserver_arch::Va;
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::io::Write;
@@ -36,10 +37,13 @@ impl Modules {
 }
 
 fn json(module: &Module) -> Value {
+    let section = |(name, address): &(String, Va)| json!({ "name": name, "address": address.to_string() });
     json!({
         "name": module.name,
         "path": module.path,
         "address": module.address.to_string(),
         "size": module.size,
+        "build_id": module.build_id,
+        "sections": module.sections.iter().map(section).collect::<Vec<_>>(),
     })
 }

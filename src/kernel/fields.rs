@@ -57,6 +57,12 @@ impl Fields<'_> {
         offset(base, self.member(structure, path)?.offset)
     }
 
+    /// The address of an array's element; it need not be one that the array has.
+    pub(super) fn element(&self, base: Va, structure: &str, path: &str, number: u64) -> Result<Va> {
+        let array = self.member(structure, path)?;
+        offset(base, array.offset.saturating_add(array.element_size.saturating_mul(number)))
+    }
+
     /// An integer member; a signed one is extended to 64 bits.
     pub(super) fn uint(&self, base: Va, structure: &str, path: &str) -> Result<u64> {
         let member = self.member(structure, path)?;

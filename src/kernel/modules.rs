@@ -41,5 +41,7 @@ fn module(fields: &Fields<'_>, offsets: &Offsets, va: Va) -> Result<Module> {
         path: offsets.pathname.and_then(|at| string(at).ok()).filter(|path| !path.is_empty()),
         address: fields.mem.pointer(offset(va, offsets.address)?)?,
         size: fields.uint(va, "linker_file", "size").ok(),
+        build_id: None,
+        sections: Vec::new(),
     })
 }

@@ -2,19 +2,23 @@
 
 use kgdbserver_arch::Va;
 
-/// A kernel module (KLD) that was loaded.
+/// A kernel module that was loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Module {
     /// Where the structure that describes it lies.
     pub va: Va,
-    /// Its file's name: `if_em.ko`.
+    /// Its file's name: `if_em.ko`; on Linux the module's own: `virtio_net`.
     pub name: String,
     /// The path that it was loaded from, where the image can tell.
     pub path: Option<String>,
-    /// Where its first byte was loaded.
+    /// Where its first byte was loaded; on Linux, of its code.
     pub address: Va,
     /// Bytes that it occupies, where the image can tell.
     pub size: Option<u64>,
+    /// What identifies its file, in hexadecimal digits, where the image can tell.
+    pub build_id: Option<String>,
+    /// Where its sections were loaded, in the kernel's order; none where the image cannot tell.
+    pub sections: Vec<(String, Va)>,
 }
 
 /// The kernel's message buffer.

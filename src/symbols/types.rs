@@ -199,7 +199,7 @@ impl Types {
         let (name, kernel) = kernel.ok_or_else(missing)?;
         let module = Arc::clone(&kernel).continued(btf).ok_or_else(missing)??;
         let source = |graph| Source::new(name, Box::new(|| Some(graph)));
-        Ok(Self { sources: vec![source(Arc::from(module)), source(kernel)] })
+        Ok(Self { sources: vec![source(Arc::from(module)), source(kernel)], ..Self::default() })
     }
 
     /// A member of a structure or union, by the structure's tag or a typedef of it. The path goes through structures that

@@ -6,6 +6,7 @@ mod cpus;
 mod init_task;
 mod locate;
 mod members;
+mod modules;
 mod names;
 mod orc;
 mod percpu;
@@ -22,6 +23,7 @@ pub use vmcoreinfo::Vmcoreinfo;
 
 use super::fields::Fields;
 use super::kinfo::KinfoProc;
+use super::state::Module;
 use super::unwind::Table;
 use super::{Evidence, Kernel, Listing, Process, Thread, text};
 use crate::Result;
@@ -124,6 +126,10 @@ impl Kernel for Linux {
 
     fn thread_space(&self, mem: &Space, thread: &Thread) -> Result<Space> {
         self.space_of(mem, thread.va)
+    }
+
+    fn modules(&self, mem: &Space) -> Result<Listing<Module>> {
+        self.all_modules(mem)
     }
 
     fn args(&self, mem: &Space, task: Va, limit: usize) -> Result<Listing<String>> {

@@ -173,7 +173,12 @@ impl Linux {
 }
 
 /// The structures of a `list_head` list that are linked by the member at `member` bytes; the head itself is none.
-fn list(mem: &Space, what: &'static str, head: Va, member: u64) -> impl Iterator<Item = Result<Va>> {
+pub(super) fn list(
+    mem: &Space,
+    what: &'static str,
+    head: Va,
+    member: u64,
+) -> impl Iterator<Item = Result<Va>> {
     let mut seen = HashSet::new();
     let mut next = Some(mem.pointer(head));
     std::iter::from_fn(move || {

@@ -1,0 +1,132 @@
+//! Kernel modules.
+
+use super::Linux;
+use super::tasks::list;
+use crate::Result;
+use crate::kernel::fields::{Fields, bad, offset};
+use crate::kernel::state::Module;
+use crate::kernel::{Listing, text};
+use crate::space::Space;
+use kgdbserver_arch::Va;
+use std::fmt::Write;
+
+/// No module has more sections, be there one for each of its functions.
+const SECTION_LIMIT: u64 = 1 << 16;
+/// Kinds of parts: 7 in 6.4.
+const PART_LIMIT: u64 = 64;
+/// Module and section names are shorter.
+const NAME_BYTES: usize = 512;
+/// A SHA-1 has 20 bytes; no digest has more than 64.
+const BUILD_ID_LIMIT: u64 = 64;
+
+impl Linux {
+    /// The modules of the list `modules`, the one that was loaded last first.
+    pub(super) fn all_modules(&self, mem: &Space) -> Result<Listing<Module>> {
+        let fields = self.fields(mem);
+        let member = fields.member("module", "list")?.offset;
+        let unformed = fields.symbols.types().enumerator("MODULE_STATE_UNFORMED");
+        let formed = |va: Va| match fields.int(va, "module", "state") {
+            Ok(state) => Some(state) != unformed,
+            Err(_) => true,
+        };
+        let modules = list(mem, "module", fields.variable("modules")?, member);
+        let modules = modules.filter(|va| va.as_ref().map_or(true, |va| formed(*va)));
+        Ok(Listing::from_results(modules.map(|va| module(&fields, va?))))
+    }
+}
+
+fn module(fields: &Fields<'_>, va: Va) -> Result<Module> {
+    let (address, size) = place(fields, va)?;
+    let sections = sections(fields, va).unwrap_or_else(|error| {
+        log::debug!("the sections of the module at {va}: {error}");
+        Vec::new()
+    });
+    let note = sections.iter().find(|(name, _)| name == ".note.gnu.build-id");
+    Ok(Module {
+        va,
+        name: fields.text(va, "module", "name")?,
+        path: None,
+        address,
+        size: Some(size),
+        build_id: note.and_then(|(_, note)| build_id(fields, *note).ok()),
+        sections,
+    })
+}
+
+/// The address of a module's code, and the bytes of all its parts, as in `/proc/modules`.
+fn place(fields: &Fields<'_>, va: Va) -> Result<(Va, u64)> {
+    // Since 6.4 there is an array of parts, by their kind.
+    if let Ok(parts) = fields.member("module", "mem") {
+        let code = fields.symbols.types().enumerator("MOD_TEXT").unwrap_or(0).cast_unsigned();
+        let part = |number| fields.element(va, "module", "mem", number);
+        let size = |number| fields.uint(part(number)?, "module_memory", "size");
+        let sizes = (0..parts.elements.unwrap_or(0).min(PART_LIMIT)).map(size);
+        return Ok((fields.pointer(part(code)?, "module_memory", "base")?, sum(sizes)?));
+    }
+    // Since 4.5 there are two; the second one has gone once the module is initialised. Before, they were no structures.
+    let (base, sizes) = match fields.has("module", "core_layout") {
+        true => ("core_layout.base", ["core_layout.size", "init_layout.size"]),
+        false => ("module_core", ["core_size", "init_size"]),
+    };
+    let sizes = sizes.iter().map(|size| fields.uint(va, "module", size));
+    Ok((fields.pointer(va, "module", base)?, sum(sizes)?))
+}
+
+fn sum(mut sizes: impl Iterator<Item = Result<u64>>) -> Result<u64> {
+    sizes.try_fold(0_u64, |sum, size| Ok(sum.saturating_add(size?)))
+}
+
+/// Where its sections were loaded, as `/sys/module/NAME/sections` tells.
+fn sections(fields: &Fields<'_>, va: Va) -> Result<Vec<(String, Va)>> {
+    let Va(attributes @ 1..) = fields.pointer(va, "module", "sect_attrs")? else { return Ok(Vec::new()) };
+    let attributes = Va(attributes);
+    if !fields.has("module_sect_attrs", "nsections") {
+        return listed(fields, attributes);
+    }
+    let count = fields.uint(attributes, "module_sect_attrs", "nsections")?;
+    if count > SECTION_LIMIT {
+        return Err(bad("module_sect_attrs", attributes, format!("it has {count} sections")));
+    }
+    // Until 5.8 these were no binary attributes.
+    let binary = fields.has("module_sect_attr", "battr");
+    let name = if binary { "battr.attr.name" } else { "name" };
+    let section = |number: u64| {
+        let at = fields.element(attributes, "module_sect_attrs", "attrs", number)?;
+        section(fields, at, "module_sect_attr", [name, "address"])
+    };
+    (0..count).map(section).collect()
+}
+
+/// Since 6.14 the sections are not counted: pointers to them end with null.
+fn listed(fields: &Fields<'_>, attributes: Va) -> Result<Vec<(String, Va)>> {
+    let first = fields.pointer(attributes, "module_sect_attrs", "grp.bin_attrs")?;
+    let word = u64::from(fields.mem.machine.ptr_bytes);
+    let mut sections = Vec::new();
+    for number in 0..SECTION_LIMIT {
+        match fields.mem.pointer(offset(first, number * word)?)? {
+            Va(0) => return Ok(sections),
+            at => sections.push(section(fields, at, "bin_attribute", ["attr.name", "private"])?),
+        }
+    }
+    Err(bad("module_sect_attrs", attributes, "its sections have no end"))
+}
+
+fn section(fields: &Fields<'_>, at: Va, structure: &str, [name, address]: [&str; 2]) -> Result<(String, Va)> {
+    let name = fields.mem.string(fields.pointer(at, structure, name)?, NAME_BYTES)?;
+    Ok((text(&name), fields.pointer(at, structure, address)?))
+}
+
+/// What identifies the module's file: the contents of an ELF note, in digits.
+fn build_id(fields: &Fields<'_>, note: Va) -> Result<String> {
+    let word = |number: u64| fields.mem.uint(offset(note, 4 * number)?, 4);
+    let (name, length) = (word(0)?, word(1)?);
+    if name != 4 || length > BUILD_ID_LIMIT {
+        return Err(bad("note", note, "it is no build id"));
+    }
+    let mut bytes = vec![0; length as usize];
+    fields.mem.read_exact(offset(note, 16)?, &mut bytes)?;
+    Ok(bytes.iter().fold(String::new(), |mut digits, byte| {
+        let _ = write!(digits, "{byte:02x}"); // writing to a String cannot fail
+        digits
+    }))
+}
