@@ -1,6 +1,7 @@
 use super::files::Files;
 use super::{Named, Outcome};
 use clap::Args;
+use kgdbserver::kernel::linux::Told;
 use kgdbserver::kernel::state::{CpuTime, Swap};
 use kgdbserver::report;
 use kgdbserver::verify::Verdict;
@@ -63,6 +64,7 @@ fn json(kvm: &Kvm) -> Value {
                 By::Search(_) => "search",
             },
         })),
+        "linux": kvm.linux().map(|told| linux(kvm, told)),
         "kernel_file": kvm.symbols().file().map(|file| file.source().path().display().to_string()),
         "kernel_match": match kvm.verdict() {
             Verdict::Verified(_) => "verified",
@@ -89,6 +91,22 @@ fn json(kvm: &Kvm) -> Value {
         "cptime": kvm.getcptime().ok().map(|time| cptime(&time)),
         "swap": kvm.getswapinfo(0).ok().map(|list| list.items.iter().map(swap).collect::<Vec<_>>()),
         "warnings": image.warnings,
+    })
+}
+
+fn linux(kvm: &Kvm, told: &Told) -> Value {
+    let tables = report::linux::tables(kvm);
+    json!({
+        "release": told.info.release(),
+        "build_id": told.info.get("BUILD-ID"),
+        "vmcoreinfo": report::linux::origin(told),
+        "slide": kvm.symbols().slide(),
+        "page_tables": tables.map(|tables| json!({
+            "root": tables.root.0, "levels": tables.levels, "page_size": tables.page_size,
+        })),
+        "pac_mask": kvm.pac_mask().map(|mask| mask.high()),
+        "symbols": kvm.symbols().table().filter(|_| kvm.symbols().file().is_none()).map(|table| table.len()),
+        "types": kvm.symbols().types().source(),
     })
 }
 

@@ -1,5 +1,6 @@
 //! Tables that people read; the command line and the `monitor` commands print the same ones.
 
+pub mod linux;
 mod machine;
 mod strings;
 
@@ -88,6 +89,7 @@ pub fn info(kvm: &Kvm) -> Vec<(&'static str, String)> {
     facts.extend(image.plain.as_ref().map(|plain| ("segments", plain.segments.to_string())));
     facts.extend(kvm.located().map(|located| ("kernel at", place(located))));
     facts.push(("kernel file", kernel_file(kvm)));
+    facts.extend(linux::facts(kvm));
     match kvm.kernel() {
         Err(error) => facts.push(("kernel", format!("not known: {error}"))),
         Ok(kernel) => {
