@@ -274,9 +274,9 @@ fn an_old_byte_says_that_a_thread_is_on_no_cpu() {
 /// Kernels whose crashed thread went through a trap, and what is said of its stack.
 fn trapped(machine: &'static Machine, release: u32) -> (Vec<u64>, Vec<u64>) {
     let built = System::on(machine).released(release).trapped().build();
-    let kvm = open(&built.vmcore, Some(&built.kernel)).unwrap();
-    let crashed = kvm.threads().unwrap().items.swap_remove(0);
-    let trace = kvm.backtrace(&kvm.registers(&crashed).unwrap());
+    let kvm = open(&built.vmcore, Some(&built.kernel)).expect("opens");
+    let crashed = kvm.threads().expect("threads").items.swap_remove(0);
+    let trace = kvm.backtrace(&kvm.registers(&crashed).expect("registers"));
     (trace.iter().map(|frame| frame.pc.0).collect(), built.facts.thread(100_670).backtrace.clone())
 }
 
