@@ -102,6 +102,7 @@ impl Files {
             hints: Hints { vmcoreinfo: named.vmcoreinfo.clone(), vmcoreinfo_at: named.vmcoreinfo_at.map(Pa) },
         };
         let kvm = Kvm::open_with(image, options)?;
+        kvm.set_user_registers(named.user_regs);
         kvm.image().warnings.iter().for_each(|warning| log::warn!("{}: {warning}", image.display()));
         match kvm.verdict() {
             kgdbserver::verify::Verdict::Forced(text) => log::warn!("forced: {text}"),

@@ -108,6 +108,9 @@ struct Named {
     /// of the kernel that crashed).
     #[arg(long, value_name = "PA", conflicts_with = "vmcoreinfo", value_parser = address)]
     vmcoreinfo_at: Option<u64>,
+    /// Show the registers that threads had in user space, not those that the kernel saved when it switched them (Linux).
+    #[arg(long)]
+    user_regs: bool,
 }
 
 fn address(text: &str) -> Result<u64, String> {

@@ -153,6 +153,11 @@ pub trait Kernel: Send + Sync {
         None
     }
 
+    /// The registers that a thread had in user space when it last entered the kernel.
+    fn user_registers(&self, _: &Space, _: &Thread) -> Result<Registers> {
+        Err(self.lacks("user registers"))
+    }
+
     /// What getprocs tells of every process and, where `threads` is set, of every thread.
     fn getprocs(&self, mem: &Space, threads: bool) -> Result<Listing<KinfoProc>>;
 

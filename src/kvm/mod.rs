@@ -24,7 +24,7 @@ use crate::verify::{self, Verdict, Witness};
 use crate::{Error, Result};
 use kgdbserver_arch::{Located, Machine, PacMask, Registers, TrapFrame, Va};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// What to open, and how.
@@ -55,6 +55,7 @@ pub struct Kvm {
     verdict: Verdict,
     kernel: OnceLock<Result<Box<dyn Kernel>>>,
     strict: AtomicBool,
+    user_registers: AtomicBool,
     /// Whose copy a dynamic per-CPU name means.
     dpcpu: AtomicU32,
     last_error: Mutex<String>,
@@ -179,9 +180,22 @@ impl Kvm {
         hints: Hints,
         verdict: Verdict,
     ) -> Self {
-        let (strict, dpcpu, last_error) = (AtomicBool::new(false), AtomicU32::new(0), Mutex::default());
         let kernel = OnceLock::new();
-        Self { image, space, symbols, found, hints, verdict, kernel, strict, dpcpu, last_error }
+        let (strict, user_registers) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (dpcpu, last_error) = (AtomicU32::new(0), Mutex::default());
+        Self {
+            image,
+            space,
+            symbols,
+            found,
+            hints,
+            verdict,
+            kernel,
+            strict,
+            user_registers,
+            dpcpu,
+            last_error,
+        }
     }
 
     /// The same image, with other names: those that `resolver` finds come first.
@@ -189,7 +203,10 @@ impl Kvm {
         let symbols = self.symbols.with_resolver(resolver);
         let found = locate::locate(&self.image, &symbols, &self.hints);
         let space = Arc::new(locate::space(&self.image, self.space.machine, found.as_ref()));
-        Self::new(self.image.clone(), space, symbols, found, self.hints.clone(), self.verdict.clone())
+        let other =
+            Self::new(self.image.clone(), space, symbols, found, self.hints.clone(), self.verdict.clone());
+        other.set_user_registers(self.user_registers.load(Ordering::Relaxed));
+        other
     }
 
     /// kvm_close(3). Dropping the handle does the same.
@@ -314,12 +331,21 @@ impl Kvm {
         frames::backtrace(&self.space, registers, &Rules { codes: self.pac_mask(), traps })
     }
 
+    /// Whether a thread's registers are those that it had in user space when it last entered the kernel.
+    pub fn set_user_registers(&self, on: bool) {
+        self.user_registers.store(on, Ordering::Relaxed);
+    }
+
     /// A thread's registers, as far as they were saved.
     ///
     /// # Errors
     /// The save area cannot be read.
     pub fn registers(&self, thread: &Thread) -> Result<Registers> {
-        self.kernel()?.saved_registers(&self.space, thread)
+        let kernel = self.kernel()?;
+        match self.user_registers.load(Ordering::Relaxed) {
+            true => kernel.user_registers(&self.space, thread),
+            false => kernel.saved_registers(&self.space, thread),
+        }
     }
 
     fn noted<T>(&self, result: Result<T>) -> Result<T> {

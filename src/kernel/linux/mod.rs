@@ -116,6 +116,10 @@ impl Kernel for Linux {
         registers::read(self, mem, thread)
     }
 
+    fn user_registers(&self, mem: &Space, thread: &Thread) -> Result<Registers> {
+        registers::user(self, mem, thread)
+    }
+
     fn getprocs(&self, mem: &Space, threads: bool) -> Result<Listing<KinfoProc>> {
         self.kinfo(mem, threads)
     }

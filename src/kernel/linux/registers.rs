@@ -74,6 +74,44 @@ pub(super) fn read(linux: &Linux, mem: &Space, thread: &Thread) -> Result<Regist
     Ok(registers)
 }
 
+/// What a task had in its registers when it entered the kernel: at the top of its stack, or what its CPU has if it is in user
+/// space.
+pub(super) fn user(linux: &Linux, mem: &Space, thread: &Thread) -> Result<Registers> {
+    let fields = linux.fields(mem);
+    let last = linux.told.paging.as_ref().map_or(0, |paging| paging.user.last.0);
+    let running = read(linux, mem, thread).unwrap_or_else(|_| Registers::unknown(linux.machine));
+    if thread.on_cpu.is_some() && running.pc().is_some_and(|pc| pc <= last) {
+        return Ok(running);
+    }
+    let none = |why: &str| Error::Unsupported(format!("thread {} has no user registers: {why}", thread.tid));
+    if linux.memory_of(mem, thread.va)?.is_none() {
+        return Err(none("it is the kernel's own"));
+    }
+    let stack = fields.pointer(thread.va, "task_struct", "stack")?;
+    let structure = &linux.table.user;
+    let below = stack_size(linux, mem, thread.va)?
+        .checked_sub(fields.size_of(structure.name)?)
+        .ok_or_else(|| none("its stack is too small"))?;
+    let mut registers = Registers::unknown(linux.machine);
+    load(linux, mem, structure, Va(stack.0.wrapping_add(below)), &mut registers)?;
+    Ok(registers)
+}
+
+/// Bytes of a kernel stack (`THREAD_SIZE`), which depend on the kernel's configuration. Not every kernel's types know the
+/// union of a stack and what lies at its bottom; a stack that was mapped for the task (`VMAP_STACK`) tells its pages.
+fn stack_size(linux: &Linux, mem: &Space, task: Va) -> Result<u64> {
+    let fields = linux.fields(mem);
+    let symbol = |name| linux.symbols.address(name).map(|va| va.0);
+    let first_stack = || symbol("__end_init_task")?.checked_sub(symbol("init_stack")?);
+    let mapped = || {
+        let area = fields.pointer(task, "task_struct", "stack_vm_area").ok().filter(|area| area.0 != 0)?;
+        let pages = fields.uint(area, "vm_struct", "nr_pages").ok()?;
+        pages.checked_mul(linux.told.info.number("PAGESIZE")?)
+    };
+    let size = linux.symbols.types().size_of("thread_union").or_else(mapped).or_else(first_stack);
+    size.ok_or_else(|| Error::Unsupported("the size of kernel stacks is needed, and nothing tells it".into()))
+}
+
 /// Reads registers from the members of a structure.
 fn load(linux: &Linux, mem: &Space, structure: &Structure, va: Va, registers: &mut Registers) -> Result<()> {
     for named in structure.members {
