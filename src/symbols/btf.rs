@@ -11,13 +11,15 @@ mod format;
 pub use find::{find, read};
 
 use super::KernelFile;
-use super::types::{Field, Graph, MEMBER_LIMIT, Names, Opened, Ref, Scalar, Shape, Space};
+use super::types::{Field, Graph, MEMBER_LIMIT, Names, Opened, Ref, Scalar, Shape, Space, name_at};
 use crate::{Error, Result};
 use format::{Head, Header, kind};
 use std::sync::{Arc, OnceLock};
 
 pub(super) const NAME: &str = "BTF";
 const SECTION: &str = ".BTF";
+/// A kernel has 1 to 10 MB of it.
+const SIZE_LIMIT: u64 = 64 << 20;
 /// Of an integer's encoding; the other bits tell characters and booleans.
 const SIGNED: u32 = 1;
 /// What C's `long` may be called. On Linux it is as long as a pointer, whose length BTF does not tell.
@@ -50,7 +52,12 @@ struct Traits {
 
 /// The types of a file's BTF section, if it has one.
 pub(super) fn open(file: &KernelFile) -> Option<Opened> {
-    Some(parse(file.section(SECTION)?))
+    let mut sections = file.sections().iter();
+    let section = sections.find(|section| section.name == SECTION && !section.is_nobits())?;
+    match section.header.sh_size {
+        0..=SIZE_LIMIT => Some(parse(file.section(SECTION)?)),
+        size => Some(Err(corrupt(0, format!("{size} bytes of it")))),
+    }
 }
 
 /// The types of a kernel's BTF.
@@ -61,7 +68,7 @@ pub(super) fn parse(bytes: Vec<u8>) -> Opened {
 impl Btf {
     fn parse(bytes: Vec<u8>, base: Option<Arc<Btf>>) -> Result<Self> {
         let header = Header::parse(&bytes).ok_or_else(|| corrupt(0, "no BTF of version 1 starts here"))?;
-        if bytes.len() < header.len() {
+        if bytes.len() < header.len() || header.len() as u64 > SIZE_LIMIT {
             return Err(corrupt(0, format!("{} bytes of {}", bytes.len(), header.len())));
         }
         if base.as_ref().is_some_and(|base| base.header.big_endian != header.big_endian) {
@@ -156,9 +163,8 @@ impl Btf {
             (None, Some(base)) => base.string(name),
             (None, None) => &[],
             (Some(offset), _) => {
-                let text = self.bytes.get(self.header.strings.clone()).unwrap_or_default();
-                let text = text.get(offset as usize..).unwrap_or_default();
-                text.get(..memchr::memchr(0, text).unwrap_or(0)).unwrap_or_default()
+                let names = self.bytes.get(self.header.strings.clone()).unwrap_or_default();
+                name_at(names, offset as usize)
             }
         }
     }

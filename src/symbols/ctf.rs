@@ -7,7 +7,7 @@
 //! enum type looks like a whole enum.
 
 use super::KernelFile;
-use super::types::{Field, Graph, MEMBER_LIMIT, Names, Opened, Ref, Scalar, Shape, Space, inflate};
+use super::types::{Field, Graph, MEMBER_LIMIT, Names, Opened, Ref, Scalar, Shape, Space, inflate, name_at};
 use crate::{Error, Result};
 
 const SECTION: &str = ".SUNW_ctf";
@@ -247,9 +247,8 @@ impl Ctf {
 
     /// A name; empty if there is none.
     fn string(&self, name: u32) -> &[u8] {
-        let place = (name & FOREIGN_NAME == 0).then(|| self.strings.0.checked_add(name as usize)).flatten();
-        let text = place.and_then(|place| self.body.get(place..self.strings.1)).unwrap_or_default();
-        text.get(..memchr::memchr(0, text).unwrap_or(0)).unwrap_or_default()
+        let names = self.body.get(self.strings.0..self.strings.1).unwrap_or_default();
+        if name & FOREIGN_NAME == 0 { name_at(names, name as usize) } else { &[] }
     }
 
     fn find(&self, ty: Ref) -> Option<Head> {

@@ -17,7 +17,7 @@ const CHAIN: usize = 64;
 const PARTS: usize = 1024;
 /// A structure with more members is not believed.
 pub(super) const MEMBER_LIMIT: usize = 1 << 16;
-/// Longer names are not remembered.
+/// Longer names are not believed.
 const NAME_LIMIT: usize = 512;
 
 /// The types of a kernel, from its file and the files of debugging information that belong to it.
@@ -105,7 +105,7 @@ pub(super) trait Graph: Send + Sync {
     /// The byte order of the machine.
     fn big_endian(&self) -> bool;
 
-    /// Whether what it does not know need not be looked for elsewhere. DWARF of 500 MB takes seconds to say no.
+    /// Whether what it does not know need not be looked for elsewhere: DWARF of 200 MB takes a second to say no.
     fn is_whole(&self) -> bool {
         false
     }
@@ -461,6 +461,14 @@ impl Names {
     pub(super) fn get(&self, space: Space, name: &str) -> Option<u64> {
         self.places.get(&(space, self.key.hash_one(name.as_bytes()))).copied()
     }
+}
+
+/// The name at an offset of a table of names; empty if there is none, or one that is longer than any.
+pub(super) fn name_at(names: &[u8], offset: usize) -> &[u8] {
+    let rest = names.get(offset..).unwrap_or_default();
+    // A table without ends would be gone through for every name in it.
+    let rest = rest.get(..NAME_LIMIT).unwrap_or(rest);
+    rest.get(..memchr::memchr(0, rest).unwrap_or(0)).unwrap_or_default()
 }
 
 /// What zlib made of exactly `size` bytes; none if it is not that, or if the size is above the limit.

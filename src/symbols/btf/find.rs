@@ -3,6 +3,7 @@
 //! `__start_BTF` names the place, but a kernel without KALLSYMS_ALL keeps no such symbol (Debian's cloud kernel for arm64 is
 //! one). Only since Linux 6.16 is the place aligned: in 6.1 the linker puts it behind whatever comes before.
 
+use super::SIZE_LIMIT;
 use super::format::{Head, Header, START, start};
 use crate::space::Space;
 use crate::{Error, Result};
@@ -14,8 +15,6 @@ const CHUNK: u64 = 256 << 10;
 const PAGE: u64 = 4096;
 /// The header and the first types, which must make sense.
 const SAMPLE: usize = 512;
-/// A kernel has 1 to 10 MB of it.
-const SIZE_LIMIT: u64 = 64 << 20;
 
 /// The kernel's BTF in a range of its memory, of which pages may be missing: where it starts, and its length in bytes.
 /// `end` is exclusive. Takes a millisecond for a few MB of memory, and a step for each page that is missing.

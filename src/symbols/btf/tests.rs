@@ -332,6 +332,9 @@ fn what_cannot_be_is_refused() {
             assert!(parse(b.header(len, &parts)).is_err(), "{len} {parts:?}");
         }
         assert!(parse(b.header(24, &[0; 4])).is_ok(), "nothing in it");
+        let mut large = b.header(24, &[0, 0, 0, SIZE_LIMIT as u32]);
+        large.resize(24 + SIZE_LIMIT as usize, 0);
+        assert!(parse(large).is_err(), "larger than any");
     }
 }
 
@@ -355,6 +358,19 @@ fn what_is_absurd_ends_the_types_there() {
         unnamed.words(&[0x7fff_ffff, 4 << 24 | 1, 4]);
         unnamed.words(&[u32::MAX, int, 0]);
         assert_eq!(types(&unnamed).size_of("int"), Some(4));
+    }
+}
+
+#[test]
+fn names_end() {
+    for big in ORDERS {
+        let mut b = Builder::new(big);
+        let names = ["long".repeat(127), "long".repeat(128)];
+        for name in &names {
+            b.int(name, 4, 1, 0, 32);
+        }
+        let types = types(&b);
+        assert_eq!(names.each_ref().map(|name| types.size_of(name)), [Some(4), None]);
     }
 }
 
