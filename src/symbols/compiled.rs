@@ -5,7 +5,7 @@ use super::{Bits, KernelFile, Member, Types};
 use crate::image::Store;
 use kgdbserver_arch::Va;
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
@@ -91,6 +91,18 @@ pub(super) fn kernel(dir: &Path, flags: &[&str]) -> Option<Arc<KernelFile>> {
     };
     assert!(status.success(), "cc {flags:?}");
     Some(Arc::new(KernelFile::open(Arc::new(Store::open(&paths[2]).unwrap())).unwrap()))
+}
+
+/// The files of real kernels that `scripts/make-images --debug` fetched; none, with a printed reason, where there are none.
+pub(super) fn real_kernels() -> Vec<PathBuf> {
+    let kept = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/kgdbserver/images"));
+    let folder = std::env::var_os("KGDBSERVER_LINUX_IMAGES").map(PathBuf::from).or_else(kept);
+    let debug = folder.unwrap_or_default().join("debug");
+    let Ok(entries) = std::fs::read_dir(&debug) else {
+        eprintln!("skipped: no kernels in {}", debug.display());
+        return Vec::new();
+    };
+    entries.map(|entry| entry.unwrap().path()).collect()
 }
 
 /// Compares what a file's types say with what the compiler said.

@@ -1,7 +1,7 @@
 pub(super) mod build;
 
 use super::super::types::{Bits, Member, Types};
-use super::super::{KernelFile, compiled};
+use super::super::{KernelFile, compiled, dwarf};
 use super::*;
 use crate::image::Store;
 use build::{Builder, FLAG};
@@ -415,4 +415,43 @@ fn it_says_what_the_compiler_says() {
     let types = Types::of(Arc::new(file));
     assert_eq!(types.source(), "BTF");
     compiled::check(&plain, &types);
+}
+
+/// Kernels that `scripts/make-images --debug` fetched. Of these structures there is one each.
+#[test]
+fn real_kernels_say_the_same_in_dwarf() {
+    const STRUCTURES: [&str; 12] = [
+        "task_struct",
+        "mm_struct",
+        "module",
+        "signal_struct",
+        "files_struct",
+        "thread_struct",
+        "thread_info",
+        "rq",
+        "pt_regs",
+        "dentry",
+        "page",
+        "cred",
+    ];
+    for path in compiled::real_kernels() {
+        eprintln!("{}", path.display());
+        let file = Arc::new(KernelFile::open(Arc::new(Store::open(&path).unwrap())).unwrap());
+        let dwarf = Types::from_graph("DWARF", dwarf::open(&file).unwrap().unwrap());
+        let btf = Btf::parse(file.section(SECTION).unwrap(), None).unwrap();
+        assert!(btf.whole);
+        let members = |name| match btf.shape(btf.named(name).unwrap()) {
+            Some(Shape::Composite { fields, .. }) => fields.iter().map(|field| field.name.to_vec()).collect(),
+            other => panic!("{name}: {other:?}"),
+        };
+        let members: Vec<Vec<Vec<u8>>> = STRUCTURES.into_iter().map(members).collect();
+        let types = Types::of(Arc::clone(&file));
+        assert_eq!(types.source(), NAME);
+        for (name, members) in STRUCTURES.iter().zip(members) {
+            assert_eq!(types.size_of(name), dwarf.size_of(name), "{name}");
+            for path in members.iter().map(|path| std::str::from_utf8(path).unwrap()) {
+                assert_eq!(types.member(name, path), dwarf.member(name, path), "{name}.{path}");
+            }
+        }
+    }
 }
