@@ -54,7 +54,5 @@ impl Task {
 /// A member by its newest name, whatever this release calls it.
 pub(super) fn renamed(types: &Types, structure: &str, newest: &str) -> Result<Member> {
     let row = RENAMED.iter().find(|(of, names)| *of == structure && names.first() == Some(&newest));
-    let names = row.map_or(&[][..], |(_, names)| names);
-    let found = names.iter().find_map(|name| types.member(structure, name));
-    found.map_or_else(|| types.require(structure, newest), Ok)
+    types.first_of(structure, row.map_or(&[newest], |(_, names)| names))
 }

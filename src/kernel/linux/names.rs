@@ -13,6 +13,12 @@ const IMAGE_LIMIT: u64 = 256 << 20;
 /// Names whose addresses VMCOREINFO tells: a table that says otherwise is not this kernel's.
 const ANCHORS: &[&str] = &["_stext", "init_uts_ns", "swapper_pg_dir", "init_top_pgt"];
 
+/// Where BTF starts and where it ends.
+const BTF: &[[&str; 2]] = &[
+    ["__start_BTF", "__stop_BTF"],                                      // since 5.7
+    ["_binary__btf_vmlinux_bin_start", "_binary__btf_vmlinux_bin_end"], // since 5.4
+];
+
 impl Told {
     /// The kernel's names at the addresses where it runs, and its types: those of its file, if one is given; what that
     /// lacks comes from the image, and is read when first asked for.
@@ -41,12 +47,15 @@ impl Told {
 
     /// The image's own BTF.
     fn btf(&self, mem: &Space, names: &Symbols) -> Option<Vec<u8>> {
-        let named = || {
-            let (start, stop) = (names.address("__start_BTF")?, names.address("__stop_BTF")?);
+        let named = |[start, stop]: &[&str; 2]| {
+            let (start, stop) = (names.address(start)?, names.address(stop)?);
             Some((start, stop.0.checked_sub(start.0)?))
         };
         let Range { start, end } = self.range();
-        let (at, len) = named().or_else(|| btf::find(mem, Va(start), Va(end)))?;
+        // It lies behind the text: what is read only is not code.
+        let starts = [names.address("_etext"), Some(Va(start))];
+        let search = || starts.into_iter().flatten().find_map(|start| btf::find(mem, start, Va(end)));
+        let (at, len) = BTF.iter().find_map(named).or_else(search)?;
         btf::read(mem, at, len).inspect_err(|error| log::warn!("the image's own types: {error}")).ok()
     }
 
