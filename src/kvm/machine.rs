@@ -60,12 +60,15 @@ impl Kvm {
     /// The message buffer: from memory, or as the image keeps it beside memory (a textdump has nothing else).
     ///
     /// # Errors
-    /// Those of [`Self::kernel`]; no `msgbufp`, or it cannot be read or believed.
+    /// Those of [`Self::kernel`], but for Linux; no `msgbufp`, or it cannot be read or believed.
     pub fn log(&self) -> Result<Log> {
         if let Some(text) = &self.image().facts.log {
             return Ok(Log { text: text.clone(), unread: String::new() });
         }
-        let read = self.kernel().and_then(|kernel| kernel.log(self.space()));
+        let read = match self.linux() {
+            Some(linux) => linux.log(self.space(), &self.symbols),
+            None => self.kernel().and_then(|kernel| kernel.log(self.space())),
+        };
         self.noted(read.map_err(|error| match error {
             Error::NoSymbol(name) => {
                 Error::Unsupported(format!("{name}: no such symbol, so no message buffer"))

@@ -48,10 +48,15 @@ impl Linux {
 
     /// The task that brought the system down: the one that the panicking CPU runs.
     pub(super) fn crashed(&self, mem: &Space, cpus: &[Cpu]) -> Option<Va> {
+        let number = self.panicking_cpu(mem)?;
+        Some(cpus.iter().find(|cpu| cpu.number == number)?.current)
+    }
+
+    /// The number of the CPU that brought the system down; none if it did not go down.
+    pub(super) fn panicking_cpu(&self, mem: &Space) -> Option<u32> {
         let fields = self.fields(mem);
         // crashing_cpu is x86's, of a kernel that did not panic but was told to crash.
-        let number = ["panic_cpu", "crashing_cpu"].iter().find_map(|name| cpu_number(&fields, name))?;
-        Some(cpus.iter().find(|cpu| cpu.number == number)?.current)
+        ["panic_cpu", "crashing_cpu"].iter().find_map(|name| cpu_number(&fields, name))
     }
 }
 

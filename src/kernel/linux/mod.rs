@@ -5,11 +5,15 @@ mod args;
 mod cpus;
 mod init_task;
 mod locate;
+mod log;
 mod members;
 mod modules;
 mod names;
 mod orc;
+mod panic;
 mod percpu;
+mod printk;
+mod printk_log;
 mod procs;
 mod registers;
 mod tasks;
@@ -23,7 +27,7 @@ pub use vmcoreinfo::Vmcoreinfo;
 
 use super::fields::Fields;
 use super::kinfo::KinfoProc;
-use super::state::Module;
+use super::state::{Log, Module};
 use super::unwind::Table;
 use super::{Evidence, Kernel, Listing, Process, Thread, text};
 use crate::Result;
@@ -88,8 +92,8 @@ impl Kernel for Linux {
             .or_else(|| Some(format!("Linux {}", self.told.info.release())))
     }
 
-    fn panic_message(&self, _: &Space) -> Option<String> {
-        None
+    fn panic_message(&self, mem: &Space) -> Option<String> {
+        self.last_words(mem)
     }
 
     fn pac_mask(&self) -> Option<PacMask> {
@@ -134,6 +138,10 @@ impl Kernel for Linux {
 
     fn modules(&self, mem: &Space) -> Result<Listing<Module>> {
         self.all_modules(mem)
+    }
+
+    fn log(&self, mem: &Space) -> Result<Log> {
+        self.told.log(mem, &self.symbols)
     }
 
     fn args(&self, mem: &Space, task: Va, limit: usize) -> Result<Listing<String>> {

@@ -1,8 +1,11 @@
 //! What an image tells of its Linux kernel, and whether that is true.
 
+use super::log;
 use super::vmcoreinfo::Vmcoreinfo;
 use crate::image::{Image, PRSTATUS};
+use crate::kernel::state::Log;
 use crate::space::{Phys, Space};
+use crate::symbols::Symbols;
 use crate::{Error, Result};
 use kgdbserver_arch::{Facts, Fault, Linux, Machine, Pa, Paging, ReadPhys, Va};
 use std::fmt;
@@ -66,6 +69,16 @@ impl Told {
         let arch =
             kgdbserver_arch::ALL.iter().find(|arch| arch.linux.is_some_and(|linux| is(linux.marks)))?;
         Some(Machine { arch, big_endian: false, ptr_bytes: 8 })
+    }
+
+    /// The kernel's messages. They are found without types, and without a kernel file.
+    pub(crate) fn log(&self, mem: &Space, symbols: &Symbols) -> Result<Log> {
+        log::read(&self.messages(mem, symbols))
+    }
+
+    /// What the messages are found by.
+    pub(super) fn messages<'a>(&'a self, mem: &'a Space, symbols: &'a Symbols) -> log::Source<'a> {
+        log::Source { info: &self.info, symbols, mem }
     }
 
     /// Whether memory says the same as VMCOREINFO. None if the pages that would tell are missing.

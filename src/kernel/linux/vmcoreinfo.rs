@@ -55,6 +55,11 @@ impl Vmcoreinfo {
         self.call("OFFSET", member)?.parse().ok()
     }
 
+    /// `SIZE(structure)`, in bytes.
+    pub fn size(&self, structure: &str) -> Option<u64> {
+        self.call("SIZE", structure)?.parse().ok()
+    }
+
     /// `KERNELOFFSET`: by how much the kernel's addresses are higher than those that it was linked for.
     pub fn slide(&self) -> Option<u64> {
         hexadecimal(self.get("KERNELOFFSET")?)
@@ -78,7 +83,7 @@ mod tests {
     use super::*;
 
     const TEXT: &str = "OSRELEASE=6.1.0-18-arm64\nBUILD-ID=00ff1a\nPAGESIZE=4096\nSYMBOL(swapper_pg_dir)=ffffffffb4c0a000\n\
-        OFFSET(uts_namespace.name)=4\nNUMBER(phys_base)=-459276288\nNUMBER(KERNELPACMASK)=0xff000000000000\n\
+        OFFSET(uts_namespace.name)=4\nSIZE(printk_info)=88\nNUMBER(phys_base)=-459276288\nNUMBER(KERNELPACMASK)=0xff000000000000\n\
         KERNELOFFSET=33000000\nNUMBER(VA_BITS)=junk\n";
 
     #[test]
@@ -91,6 +96,7 @@ mod tests {
         assert_eq!(info.number("KERNELPACMASK"), Some(0xff_0000_0000_0000));
         assert_eq!(info.number("PAGESIZE"), Some(4096));
         assert_eq!(info.offset("uts_namespace.name"), Some(4));
+        assert_eq!(info.size("printk_info"), Some(88));
         assert_eq!(info.slide(), Some(0x3300_0000));
     }
 
