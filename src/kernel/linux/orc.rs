@@ -1,11 +1,11 @@
 //! ORC: the unwind tables of x86-64 kernels, which since 4.14 are built without frame pointers
 //! (Documentation/arch/x86/orc-unwinder.rst).
 
-use crate::Result;
 use crate::kernel::fields::Fields;
 use crate::kernel::unwind::{Place, Saved, Table, Trapped, Unwind};
 use crate::space::Space;
 use crate::symbols::{Member, Symbols, Types};
+use crate::{Error, Result};
 use kgdbserver_arch::Va;
 
 /// Real kernels have half a million entries.
@@ -15,9 +15,6 @@ const IP_BYTES: u64 = 4;
 
 /// The kernel is not built with larger frames.
 const FRAME_LIMIT: u64 = 4096;
-
-const RSP: usize = 7;
-const RBP: usize = 6;
 
 /// The kernel's table: addresses of code, ascending, and how that code is unwound.
 pub(super) struct Orc {
@@ -31,6 +28,7 @@ pub(super) struct Orc {
 }
 
 /// `struct orc_entry`, as the kernel's types describe it.
+#[derive(Clone, Copy)]
 struct Layout {
     bytes: u64,
     sp_offset: Member,
@@ -39,6 +37,7 @@ struct Layout {
     bp_reg: Member,
     kind: Member,
     end: Option<Member>,
+    numbering: Numbering,
 }
 
 impl Orc {
@@ -47,11 +46,15 @@ impl Orc {
         let ips = fields.variable("__start_orc_unwind_ip")?;
         let end = fields.variable("__stop_orc_unwind_ip")?;
         let types = fields.symbols.types();
+        let entries = fields.variable("__start_orc_unwind")?;
+        let count = (end.0.saturating_sub(ips.0) / IP_BYTES).min(LIMIT);
+        let mut layout = Layout::find(types)?;
+        layout.numbering = numbering(fields.mem, &layout, entries, count)?;
         Ok(Self {
             ips,
-            entries: fields.variable("__start_orc_unwind")?,
-            count: (end.0.saturating_sub(ips.0) / IP_BYTES).min(LIMIT),
-            layout: Layout::find(types)?,
+            entries,
+            count,
+            layout,
             symbols: fields.symbols.clone(),
             all: pt_regs(types)?,
             by_processor: Trapped { pc: 0, sp: 24, fp: None, user: (8, 3), others: Vec::new() },
@@ -98,7 +101,7 @@ impl Table for Orc {
             let word = mem.pointer(Va(sp.0.wrapping_add(*offset)));
             word.is_ok_and(|word| called_from(word.0).is_some())
         })?;
-        let cfa = Place { register: RSP, dwarf: 7, offset: at.cast_signed() + 8, then: None };
+        let cfa = Place { register: 7, dwarf: 7, offset: at.cast_signed() + 8, then: None };
         Some(Unwind::Called { cfa, fp: None })
     }
 
@@ -134,6 +137,7 @@ impl Layout {
             bp_reg: member("bp_reg")?,
             kind: member("type")?,
             end: member("end").ok(),
+            numbering: FIRST,
         })
     }
 
@@ -147,7 +151,7 @@ impl Layout {
         if self.end.as_ref().and_then(value).is_some_and(|end| end != 0) {
             return Some(Unwind::End);
         }
-        let cfa = cfa(value(&self.sp_reg)?, value(&self.sp_offset)?.cast_signed());
+        let cfa = cfa(base(self.numbering, value(&self.sp_reg)?)?, value(&self.sp_offset)?.cast_signed());
         // Since 6.4 the type has three bits, and its first two values say that the stack ends here or is not known.
         let called = if self.kind.bits.is_some_and(|bits| bits.width == 3) { 2 } else { 0 };
         let Some((kind, at)) = value(&self.kind)?.checked_sub(called).zip(cfa) else {
@@ -155,7 +159,7 @@ impl Layout {
         };
         let offset = value(&self.bp_offset)?.cast_signed();
         Some(match kind {
-            0 => Unwind::Called { cfa: at, fp: saved(value(&self.bp_reg)?, offset) },
+            0 => Unwind::Called { cfa: at, fp: saved(base(self.numbering, value(&self.bp_reg)?)?, offset) },
             1 => Unwind::Interrupted { at, all: true },
             2 => Unwind::Interrupted { at, all: false },
             _ => return None,
@@ -163,30 +167,81 @@ impl Layout {
     }
 }
 
-/// `ORC_REG_*` as a base of the canonical frame address; none if nothing is known of the code.
-fn cfa(base: u64, offset: i64) -> Option<Place> {
-    let (register, dwarf) = match base {
-        2 => (3, 1), // rdx
-        3 => (5, 5), // rdi
-        4 | 8 => (RBP, 6),
-        5 | 9 => (RSP, 7),
-        6 => (10, 10),
-        7 => (13, 13),
-        _ => return None,
+/// Tells which numbers the table uses, by its first entries: at the first instruction of a function the caller's stack
+/// pointer is 8 above the stack pointer, and nothing else is as common.
+fn numbering(mem: &Space, layout: &Layout, entries: Va, count: u64) -> Result<Numbering> {
+    const SAMPLE: u64 = 4096;
+    let size = usize::try_from(layout.bytes.saturating_mul(count.min(SAMPLE))).unwrap_or(0);
+    let mut sample = vec![0; size];
+    let (got, _) = mem.read_prefix(entries, &mut sample);
+    let sample = sample.get(..got).unwrap_or_default().chunks_exact(layout.bytes.max(1) as usize);
+    let at_start = |numbering: Numbering| {
+        let layout = Layout { numbering, ..*layout };
+        let rules = sample.clone().filter_map(|entry| layout.decode(entry, mem.machine.big_endian));
+        let start = Unwind::Called { cfa: Place { register: 7, dwarf: 7, offset: 8, then: None }, fp: None };
+        rules.filter(|rule| *rule == start).count()
     };
-    let (offset, then) = match base {
-        8 => (offset, Some(0)),
-        9 => (0, Some(offset)),
-        _ => (offset, None),
-    };
-    Some(Place { register, dwarf, offset, then })
+    let best = [FIRST, SECOND]
+        .into_iter()
+        .max_by_key(|numbering| at_start(numbering))
+        .filter(|best| at_start(best) > 0);
+    best.ok_or_else(|| Error::Unsupported("the kernel's unwind table has an unknown form".into()))
 }
 
-/// `ORC_REG_*` as a base of the place where rbp was saved.
-fn saved(base: u64, offset: i64) -> Option<Saved> {
+/// What a number in `sp_reg` or `bp_reg` stands for (`ORC_REG_*`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Base {
+    /// Nothing: for the stack pointer unknown, for the frame pointer unchanged.
+    Undefined,
+    /// The caller's stack pointer.
+    PrevSp,
+    /// A register: ours and DWARF's number.
+    Register(usize, u16),
+    /// The pointer at an offset from rbp.
+    BpIndirect,
+    /// An offset from the pointer at rsp.
+    SpIndirect,
+}
+
+const SP: Base = Base::Register(7, 7);
+const BP: Base = Base::Register(6, 6);
+const AX: Base = Base::Register(0, 0);
+const DX: Base = Base::Register(3, 1);
+const DI: Base = Base::Register(5, 5);
+const R10: Base = Base::Register(10, 10);
+const R13: Base = Base::Register(13, 13);
+
+type Numbering = &'static [Base];
+
+/// The numbers since 4.14.
+const FIRST: Numbering =
+    &[Base::Undefined, Base::PrevSp, DX, DI, BP, SP, R10, R13, Base::BpIndirect, Base::SpIndirect];
+/// The numbers that 7.3 has.
+const SECOND: Numbering =
+    &[Base::Undefined, AX, DX, SP, BP, DI, R10, R13, Base::PrevSp, Base::SpIndirect, Base::BpIndirect];
+
+fn base(numbering: Numbering, number: u64) -> Option<Base> {
+    numbering.get(usize::try_from(number).ok()?).copied()
+}
+
+/// Where the canonical frame address is; none if nothing is known of the code.
+fn cfa(base: Base, offset: i64) -> Option<Place> {
+    let place = |base, offset, then| match base {
+        Base::Register(register, dwarf) => Some(Place { register, dwarf, offset, then }),
+        _ => None,
+    };
     match base {
-        1 => Some(Saved::Cfa(offset)),
-        4 => Some(Saved::Fp(offset)),
+        Base::BpIndirect => place(BP, offset, Some(0)),
+        Base::SpIndirect => place(SP, 0, Some(offset)),
+        plain => place(plain, offset, None),
+    }
+}
+
+/// Where rbp was saved; none if the register still holds it.
+fn saved(base: Base, offset: i64) -> Option<Saved> {
+    match base {
+        Base::PrevSp => Some(Saved::Cfa(offset)),
+        BP => Some(Saved::Fp(offset)),
         _ => None,
     }
 }
@@ -210,7 +265,7 @@ fn pt_regs(types: &Types) -> Result<Trapped> {
         (14, "r14"),
         (15, "r15"),
     ];
-    let offset = |name| Ok::<u64, crate::Error>(types.require("pt_regs", name)?.offset);
+    let offset = |name| Ok::<u64, Error>(types.require("pt_regs", name)?.offset);
     Ok(Trapped {
         pc: offset("ip")?,
         sp: offset("sp")?,
@@ -219,4 +274,80 @@ fn pt_regs(types: &Types) -> Result<Trapped> {
         user: (offset("cs")?, 3),
         others: OTHERS.iter().map(|(number, name)| Ok((*number, offset(name)?))).collect::<Result<_>>()?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::symbols::Bits;
+
+    fn layout(numbering: Numbering, type_bits: u8) -> Layout {
+        let number =
+            |offset, signed| Member { offset, size: 2, bits: None, signed, elements: None, element_size: 2 };
+        let bits = |offset, bit, width| Member {
+            offset,
+            size: 1,
+            bits: Some(Bits { offset: bit, width }),
+            signed: false,
+            elements: None,
+            element_size: 1,
+        };
+        Layout {
+            bytes: 6,
+            sp_offset: number(0, true),
+            bp_offset: number(2, true),
+            sp_reg: bits(4, 0, 4),
+            bp_reg: bits(4, 4, 4),
+            kind: bits(5, 0, type_bits),
+            end: (type_bits == 2).then(|| bits(5, 2, 1)),
+            numbering,
+        }
+    }
+
+    fn place(register: usize, offset: i64, then: Option<i64>) -> Place {
+        let dwarf = if register == 3 { 1 } else { register as u16 };
+        Place { register, dwarf, offset, then }
+    }
+
+    #[test]
+    fn entries_of_both_generations_are_read() {
+        let called = |register, offset, fp| Some(Unwind::Called { cfa: place(register, offset, None), fp });
+        let interrupted =
+            |register, offset, all| Some(Unwind::Interrupted { at: place(register, offset, None), all });
+        for (numbering, type_bits, entry, expected) in [
+            (FIRST, 2, [8, 0, 0, 0, 0x05, 0], called(7, 8, None)),
+            (FIRST, 2, [16, 0, 0xf0, 0xff, 0x14, 0], called(6, 16, Some(Saved::Cfa(-16)))),
+            (FIRST, 2, [0, 0, 0, 0, 0x05, 1], interrupted(7, 0, true)),
+            (FIRST, 2, [0, 0, 0, 0, 0x05, 2], interrupted(7, 0, false)),
+            (FIRST, 2, [0, 0, 0, 0, 0x00, 4], Some(Unwind::End)),
+            (FIRST, 2, [0, 0, 0, 0, 0x00, 0], Some(Unwind::End)),
+            (FIRST, 3, [8, 0, 0, 0, 0x05, 2], called(7, 8, None)),
+            (FIRST, 3, [8, 0, 0, 0, 0x05, 1], Some(Unwind::End)),
+            (FIRST, 3, [0, 0, 0, 0, 0x02, 3], interrupted(3, 0, true)),
+            (FIRST, 3, [8, 0, 0, 0, 0x05, 7], None),
+            (FIRST, 3, [8, 0, 0, 0, 0x0a, 2], None),
+            (SECOND, 3, [0x88, 0, 0xe0, 0xff, 0x83, 2], called(7, 0x88, Some(Saved::Cfa(-32)))),
+            (SECOND, 3, [16, 0, 0, 0, 0x44, 2], called(6, 16, Some(Saved::Fp(0)))),
+        ] {
+            assert_eq!(layout(numbering, type_bits).decode(&entry, false), expected, "{entry:x?}");
+        }
+    }
+
+    #[test]
+    fn an_indirect_stack_pointer_adds_its_offset_behind_the_pointer() {
+        let decode = |entry: [u8; 6]| layout(FIRST, 2).decode(&entry, false);
+        assert_eq!(
+            decode([0xf8, 0xff, 0, 0, 0x08, 0]),
+            Some(Unwind::Called { cfa: place(6, -8, Some(0)), fp: None })
+        );
+        assert_eq!(
+            decode([8, 0, 0, 0, 0x09, 0]),
+            Some(Unwind::Called { cfa: place(7, 0, Some(8)), fp: None })
+        );
+    }
+
+    #[test]
+    fn an_entry_that_is_cut_off_is_none() {
+        assert_eq!(layout(FIRST, 2).decode(&[8, 0, 0, 0, 5], false), None);
+    }
 }
