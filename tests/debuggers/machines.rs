@@ -31,8 +31,13 @@ fn serve(folder: &Path, built: &Built) -> Server {
 /// Fails unless the functions of a backtrace begin so.
 #[track_caller]
 fn frames(session: &Transcript, time: usize, functions: &[&str], shown: fn(&str) -> String) {
+    frames_in(session, session.nth("bt", time), functions, shown);
+}
+
+#[track_caller]
+fn frames_in(session: &Transcript, trace: &str, functions: &[&str], shown: fn(&str) -> String) {
     let is_frame = |line: &&str| line.starts_with('#') || line.contains("frame #");
-    let lines: Vec<&str> = session.nth("bt", time).lines().filter(is_frame).collect();
+    let lines: Vec<&str> = trace.lines().filter(is_frame).collect();
     assert!(lines.len() >= functions.len(), "{session}");
     for (line, function) in lines.iter().zip(functions) {
         assert!(line.contains(&shown(function)), "{line:?} is not {function} in\n{session}");
@@ -115,10 +120,11 @@ fn lldb_goes_through_signed_return_addresses() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = serve(folder.path(), &signed().build());
     let target = format!("target create {}", folder.path().join("kernel").display());
-    let session = lldb(&[&target, &format!("gdb-remote {}", server.port), "bt", "thread select 5", "bt"]);
+    let idle = "thread backtrace 5";
+    let session = lldb(&[&target, &format!("gdb-remote {}", server.port), "bt", idle]);
     let shown = |function: &str| format!("kernel`{function} + ");
     frames(&session, 0, CRASHED, shown);
-    frames(&session, 1, IDLE, shown);
+    frames_in(&session, session.of(idle), IDLE, shown);
 }
 
 /// The frames of a thread that a trap in the kernel brought down.
@@ -154,12 +160,16 @@ fn gdb_goes_through_a_trap_to_what_it_interrupted() {
         let register = |name: &str| format!("printf \"%#lx\", (unsigned long)${name}");
         let mut commands = vec![connect(&server), "bt".into(), "frame 5".into()];
         commands.extend(trap.others.iter().map(|(name, _)| register(name)));
+        let (innermost, _) = trap.others.iter().find(|(name, _)| name.len() == 3).expect("r10 or so");
+        let outer = format!("info registers {innermost}");
+        commands.extend(["frame 2".into(), outer.clone()]);
         let session = gdb_multiarch(&commands.iter().map(String::as_str).collect::<Vec<_>>());
         frames(&session, 0, FAULT, |function| format!("{function} "));
         session.has("bt", "#4  <signal handler called>");
         for ((name, _), value) in trap.others.iter().zip(TRAPPED + 1..) {
             session.is(&register(name), &format!("{value:#x}"));
         }
+        session.is(&outer, &format!("{innermost} <not saved>"));
     }
 }
 

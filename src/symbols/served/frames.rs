@@ -76,7 +76,15 @@ impl Frames {
     /// `.eh_frame`: the rule for every piece of the kernel's code.
     pub(super) fn eh_frame(&self, code: &[Range<u64>], exceptions: &[(Range<u64>, Rule)]) -> Result<Vec<u8>> {
         let mut table = gimli::write::FrameTable::default();
-        let called = table.add_cie(frame_pointer_rule(self.machine, self.codes));
+        let mut caller = frame_pointer_rule(self.machine, self.codes);
+        // Frame pointers do not tell where other registers were saved: without this a debugger shows in every frame what the
+        // innermost one has in them.
+        let others =
+            self.trap.into_iter().flat_map(|trap| trap.others).flat_map(|(numbers, _)| numbers.clone());
+        for number in others.map(gimli::Register).filter(|number| *number != return_column(self.machine)) {
+            caller.add_instruction(CallFrameInstruction::Undefined(number));
+        }
+        let called = table.add_cie(caller);
         let mut end = frame_pointer_rule(self.machine, None);
         end.add_instruction(CallFrameInstruction::Undefined(return_column(self.machine)));
         let outermost = table.add_cie(end);
