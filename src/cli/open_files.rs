@@ -47,5 +47,6 @@ fn json(file: &OpenFile) -> Value {
         "count": file.count,
         "offset": file.offset,
         "data": file.data.map(|data| data.to_string()),
+        "path": file.path,
     })
 }

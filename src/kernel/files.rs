@@ -1,4 +1,4 @@
-//! Open files: what both systems' tables of descriptors lead to.
+//! Open files: what tables of descriptors lead to.
 
 use super::Listing;
 use super::fields::{Fields, bad, offset};
@@ -23,24 +23,23 @@ pub(super) struct Table {
     pub(super) entry_size: u64,
     /// Where an entry has its pointer to the file.
     pub(super) file: u64,
-    /// The kinds of files by number.
-    pub(super) kinds: &'static [&'static str],
 }
 
 /// The open files of all owners, or of the one with the number `pid`. `find` gives an owner's table; none of a process
-/// that has given up its files: a zombie.
+/// that has given up its files: a zombie. `open` describes a file, by its descriptor and its address.
 pub(super) fn all<'a>(
     fields: &Fields<'_>,
     owners: impl Iterator<Item = Owner<'a>>,
     pid: Option<u32>,
     find: impl Fn(Va) -> Result<Option<Table>>,
+    open: impl Fn(&Owner<'_>, u32, Va) -> OpenFile,
 ) -> Result<Listing<OpenFile>> {
     let mut files = Listing { items: Vec::new(), problems: Vec::new() };
     let mut met = false;
     for owner in owners.filter(|owner| pid.is_none_or(|pid| owner.pid == pid)) {
         met = true;
         match find(owner.va) {
-            Ok(Some(table)) => table.read(fields, &owner, &mut files),
+            Ok(Some(table)) => table.read(fields, |fd, file| open(&owner, fd, file), &mut files),
             Ok(None) => {}
             Err(error) => files.problems.push(error),
         }
@@ -52,7 +51,7 @@ pub(super) fn all<'a>(
 }
 
 impl Table {
-    fn read(&self, fields: &Fields<'_>, owner: &Owner<'_>, files: &mut Listing<OpenFile>) {
+    fn read(&self, fields: &Fields<'_>, open: impl Fn(u32, Va) -> OpenFile, files: &mut Listing<OpenFile>) {
         if self.count > FILE_LIMIT {
             return files.problems.push(bad(
                 "file table",
@@ -64,30 +63,31 @@ impl Table {
             let slot = offset(self.first, fd.saturating_mul(self.entry_size).saturating_add(self.file));
             match slot.and_then(|at| fields.mem.pointer(at)) {
                 Ok(Va(0)) => {}
-                Ok(va) => files.items.push(self.open_file(fields, owner, fd as u32, va)),
+                Ok(va) => files.items.push(open(fd as u32, va)),
                 // What cannot be read here is not readable further on: the table is one piece of memory.
                 Err(error) => return files.problems.push(error),
             }
         }
     }
+}
 
-    fn open_file(&self, fields: &Fields<'_>, owner: &Owner<'_>, fd: u32, va: Va) -> OpenFile {
-        let number = |name| fields.uint(va, "file", name).ok();
-        let kind = |number: u64| match usize::try_from(number).ok().and_then(|number| self.kinds.get(number))
-        {
-            Some(kind) => (*kind).to_owned(),
-            None => number.to_string(),
-        };
-        OpenFile {
-            pid: owner.pid,
-            comm: owner.comm.to_owned(),
-            fd,
-            va,
-            kind: number("f_type").map(kind),
-            flag: number("f_flag").map(|flag| flag as u32),
-            count: number("f_count").map(|count| count as u32),
-            offset: number("f_offset").map(u64::cast_signed),
-            data: number("f_data").filter(|data| *data != 0).map(Va),
-        }
+/// A file of a BSD, whose kinds have numbers.
+pub(super) fn bsd_file(fields: &Fields<'_>, kinds: &[&str], owner: &Owner<'_>, fd: u32, va: Va) -> OpenFile {
+    let number = |name| fields.uint(va, "file", name).ok();
+    let kind = |number: u64| match usize::try_from(number).ok().and_then(|number| kinds.get(number)) {
+        Some(kind) => (*kind).to_owned(),
+        None => number.to_string(),
+    };
+    OpenFile {
+        pid: owner.pid,
+        comm: owner.comm.to_owned(),
+        fd,
+        va,
+        kind: number("f_type").map(kind),
+        flag: number("f_flag").map(|flag| flag as u32),
+        count: number("f_count").map(|count| count as u32),
+        offset: number("f_offset").map(u64::cast_signed),
+        data: number("f_data").filter(|data| *data != 0).map(Va),
+        path: None,
     }
 }

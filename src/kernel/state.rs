@@ -41,7 +41,7 @@ pub struct OpenFile {
     pub fd: u32,
     /// Where the `struct file` lies.
     pub va: Va,
-    /// What it is: `vnode`, `socket`, `pipe`; the kernel's number for what this build has no word for. None where the
+    /// What it is: `vnode`, `socket`, `pipe`, on Linux `regular`, `directory`, `chr`; the kernel's number for what this build has no word for. None where the
     /// image cannot tell, as with the fields below.
     pub kind: Option<String>,
     /// How it was opened (`FREAD` 1, `FWRITE` 2 and more).
@@ -50,8 +50,10 @@ pub struct OpenFile {
     pub count: Option<u32>,
     /// Where the next read begins, in bytes.
     pub offset: Option<i64>,
-    /// What it leads to: a vnode, a socket, a pipe.
+    /// What it leads to: a vnode, a socket, a pipe, an inode.
     pub data: Option<Va>,
+    /// Its path, as `/proc/PID/fd` has it on Linux.
+    pub path: Option<String>,
 }
 
 /// A swap device, `struct kvm_swap`.

@@ -31,10 +31,13 @@ pub fn files(files: &[OpenFile]) -> String {
             file.flag.map_or_else(|| "-".into(), access),
             optional(file.offset),
             file.va.to_string(),
+            file.path.clone().unwrap_or_default(),
         ]
     };
-    let header = [" PID", "COMMAND", " FD", "TYPE", "RW", " OFFSET", "FILE"];
-    table(&header, &files.iter().map(row).collect::<Vec<_>>())
+    let header = [" PID", "COMMAND", " FD", "TYPE", "RW", " OFFSET", "FILE", "PATH"];
+    let paths = files.iter().any(|file| file.path.is_some());
+    let (without, _) = header.split_at(header.len() - 1);
+    table(if paths { &header } else { without }, &files.iter().map(row).collect::<Vec<_>>())
 }
 
 /// How a file was opened, as fstat(1) prints it.

@@ -14,7 +14,8 @@ static KINDS: &[&str] = &["none", "vnode", "socket", "pipe", "fifo", "kqueue", "
 pub(super) fn open(fields: &Fields<'_>, pid: Option<u32>) -> Result<Listing<OpenFile>> {
     let procs = procs::all(fields)?;
     let owners = procs.items.iter().map(|proc| Owner { va: proc.va, pid: proc.pid, comm: &proc.comm });
-    let mut files = files::all(fields, owners, pid, |proc| table(fields, proc))?;
+    let open = |owner: &Owner<'_>, fd, file| files::bsd_file(fields, KINDS, owner, fd, file);
+    let mut files = files::all(fields, owners, pid, |proc| table(fields, proc), open)?;
     files.problems.extend(procs.problems);
     Ok(files)
 }
@@ -27,6 +28,5 @@ fn table(fields: &Fields<'_>, proc: Va) -> Result<Option<Table>> {
         count: fields.uint(Va(filedesc), "filedesc", "fd_nfiles")?,
         entry_size: fields.size_of("fdnode")?,
         file: fields.member("fdnode", "fp")?.offset,
-        kinds: KINDS,
     }))
 }

@@ -23,7 +23,8 @@ impl FreeBsd {
         fields.member("proc", "p_fd")?;
         let procs = self.procs(mem)?;
         let owners = procs.items.iter().map(|proc| Owner { va: proc.va, pid: proc.pid, comm: &proc.comm });
-        let mut files = files::all(&fields, owners, pid, |proc| table(&fields, proc))?;
+        let open = |owner: &Owner<'_>, fd, file| files::bsd_file(&fields, KINDS, owner, fd, file);
+        let mut files = files::all(&fields, owners, pid, |proc| table(&fields, proc), open)?;
         files.problems.extend(procs.problems);
         Ok(files)
     }
@@ -38,6 +39,5 @@ fn table(fields: &Fields<'_>, proc: Va) -> Result<Option<Table>> {
         count: fields.uint(table, "fdescenttbl", "fdt_nfiles")?,
         entry_size: fields.size_of("filedescent")?,
         file: fields.member("filedescent", "fde_file")?.offset,
-        kinds: KINDS,
     }))
 }

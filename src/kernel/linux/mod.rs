@@ -3,6 +3,7 @@
 
 mod args;
 mod cpus;
+mod files;
 mod init_task;
 mod locate;
 mod log;
@@ -11,6 +12,7 @@ mod modules;
 mod names;
 mod orc;
 mod panic;
+mod paths;
 mod percpu;
 mod printk;
 mod printk_log;
@@ -27,7 +29,7 @@ pub use vmcoreinfo::Vmcoreinfo;
 
 use super::fields::Fields;
 use super::kinfo::KinfoProc;
-use super::state::{Log, Module};
+use super::state::{Log, Module, OpenFile};
 use super::unwind::Table;
 use super::{Evidence, Kernel, Listing, Process, Thread, text};
 use crate::Result;
@@ -142,6 +144,10 @@ impl Kernel for Linux {
 
     fn log(&self, mem: &Space) -> Result<Log> {
         self.told.log(mem, &self.symbols)
+    }
+
+    fn files(&self, mem: &Space, pid: Option<u32>) -> Result<Listing<OpenFile>> {
+        self.open_files(mem, pid)
     }
 
     fn args(&self, mem: &Space, task: Va, limit: usize) -> Result<Listing<String>> {

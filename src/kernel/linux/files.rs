@@ -1,0 +1,100 @@
+//! Open files.
+
+use super::{Linux, paths};
+use crate::Result;
+use crate::kernel::Listing;
+use crate::kernel::fields::Fields;
+use crate::kernel::files::{self, Owner, Table};
+use crate::kernel::state::OpenFile;
+use crate::space::Space;
+use kgdbserver_arch::Va;
+
+/// `S_IFMT`, the bits of a mode that tell what the file is.
+const FORMAT: u64 = 0o170_000;
+static FORMATS: &[(u64, &str)] = &[
+    (0o010_000, "fifo"),
+    (0o020_000, "chr"),
+    (0o040_000, "directory"),
+    (0o060_000, "blk"),
+    (0o100_000, "regular"),
+    (0o120_000, "symlink"),
+    (0o140_000, "socket"),
+];
+
+/// `FMODE_READ` and `FMODE_WRITE`, which are BSD's `FREAD` and `FWRITE`. In `f_flags` these bits are a number.
+const ACCESS: u64 = 3;
+
+impl Linux {
+    /// The open files of all processes, or of one.
+    pub(super) fn open_files(&self, mem: &Space, pid: Option<u32>) -> Result<Listing<OpenFile>> {
+        let fields = self.fields(mem);
+        // Asked first: without types there is one error, not one for each process.
+        fields.member("fdtable", "fd")?;
+        let processes = self.all_processes(mem);
+        let owners = processes.items.iter();
+        let owners = owners.map(|process| Owner { va: process.va, pid: process.pid, comm: &process.comm });
+        let open = |owner: &Owner<'_>, fd, file| open_file(&fields, owner, fd, file);
+        let mut files = files::all(&fields, owners, pid, |task| self.table(&fields, task), open)?;
+        files.problems.extend(processes.problems);
+        Ok(files)
+    }
+
+    /// A process's descriptors. Its first thread may have ended before the others, and have given up its own.
+    fn table(&self, fields: &Fields<'_>, task: Va) -> Result<Option<Table>> {
+        let Some(descriptors) = self.descriptors(fields, task)? else { return Ok(None) };
+        let table = fields.pointer(descriptors, "files_struct", "fdt")?;
+        Ok(Some(Table {
+            first: fields.pointer(table, "fdtable", "fd")?,
+            count: fields.uint(table, "fdtable", "max_fds")?,
+            entry_size: fields.mem.machine.ptr_bytes.into(),
+            file: 0,
+        }))
+    }
+
+    /// Where a process has its files (`struct files_struct`); none of a zombie.
+    pub(super) fn descriptors(&self, fields: &Fields<'_>, task: Va) -> Result<Option<Va>> {
+        let of = |task: Va| fields.pointer(task, "task_struct", "files");
+        match of(task)? {
+            Va(0) => {
+                let others = self.threads_of(fields.mem, task).into_iter().flatten();
+                Ok(others.filter_map(|thread| of(thread).ok()).find(|files| files.0 != 0))
+            }
+            files => Ok(Some(files)),
+        }
+    }
+}
+
+fn open_file(fields: &Fields<'_>, owner: &Owner<'_>, fd: u32, va: Va) -> OpenFile {
+    let number = |name| fields.uint(va, "file", name);
+    // Since 6.13 the first reference counts as 0.
+    let count = number("f_count").or_else(|_| number("f_ref").map(|more| more.wrapping_add(1)));
+    let flag = || Ok::<_, crate::Error>(number("f_flags")? & !ACCESS | number("f_mode")? & ACCESS);
+    OpenFile {
+        pid: owner.pid,
+        comm: owner.comm.to_owned(),
+        fd,
+        va,
+        kind: kind(fields, va).ok(),
+        flag: flag().ok().map(|flag| flag as u32),
+        count: count.ok().map(|count| count as u32),
+        offset: number("f_pos").ok().map(u64::cast_signed),
+        data: number("f_inode").ok().filter(|inode| *inode != 0).map(Va),
+        path: paths::of_file(fields, va).ok(),
+    }
+}
+
+/// What a file is. A pipe is a fifo in a file system of its own.
+fn kind(fields: &Fields<'_>, file: Va) -> Result<String> {
+    let mode = fields.uint(fields.pointer(file, "file", "f_inode")?, "inode", "i_mode")? & FORMAT;
+    let entry = fields.pointer(file, "file", "f_path.dentry")?;
+    let name = match (
+        FORMATS.iter().find(|(format, _)| *format == mode),
+        paths::file_system(fields, entry)?.as_str(),
+    ) {
+        (_, "anon_inodefs") => "anonymous",
+        (_, "pipefs") => "pipe",
+        (Some((_, name)), _) => name,
+        (None, _) => return Ok(format!("{mode:#o}")),
+    };
+    Ok(name.to_owned())
+}
