@@ -1,15 +1,12 @@
-//! Finds the first task where no symbol leads to it, as in a kernel whose table of symbols has functions only (without
-//! `KALLSYMS_ALL`).
+//! Finds the first task.
 
 use super::members::Task;
+use super::scan;
 use crate::kernel::fields::Fields;
 use crate::{Error, Result};
 use kgdbserver_arch::Va;
 use memchr::memmem;
 
-/// What is looked through from the kernel's text on: no kernel's data begin further away.
-const RANGE: u64 = 256 << 20;
-const PIECE: usize = 1 << 20;
 /// Its command name, on a kernel for several processors and on one for a single one.
 const NAMES: [&[u8]; 2] = [b"swapper/0\0", b"swapper\0"];
 
@@ -23,26 +20,14 @@ pub(super) fn find(fields: &Fields<'_>, task: &Task, text: Option<u64>) -> Resul
 }
 
 fn search(fields: &Fields<'_>, task: &Task, text: u64) -> Option<Va> {
-    let end = text.checked_add(RANGE)?;
-    let mut piece = vec![0; PIECE];
-    let mut at = text;
-    while at < end {
-        let (got, fault) = fields.mem.read_prefix(Va(at), &mut piece);
-        let found = NAMES.iter().find_map(|name| {
-            let places = memmem::find_iter(piece.get(..got)?, name);
-            let starts = places.filter_map(|place| Some(Va((at + place as u64).checked_sub(task.comm)?)));
-            starts.into_iter().find(|va| is_first(fields, task, *va))
-        });
-        if found.is_some() {
-            return found;
-        }
-        // A name may lie across the end of a piece.
-        at += match fault {
-            None => (PIECE - 64) as u64,
-            Some(_) => got as u64 + fields.mem.hole(Va(at + got as u64)),
-        };
-    }
-    None
+    scan::find(fields.mem, text, |at, piece| {
+        NAMES.iter().find_map(|name| {
+            let places = memmem::find_iter(piece, name);
+            let mut starts =
+                places.filter_map(|place| Some(Va((at.0 + place as u64).checked_sub(task.comm)?)));
+            starts.find(|va| is_first(fields, task, *va))
+        })
+    })
 }
 
 /// Whether a task lies there that is its own parent and leads its own group, and has number 0.

@@ -18,6 +18,7 @@ mod printk;
 mod printk_log;
 mod procs;
 mod registers;
+mod scan;
 mod tasks;
 mod told;
 mod user;

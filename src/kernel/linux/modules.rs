@@ -1,7 +1,7 @@
 //! Kernel modules.
 
-use super::Linux;
 use super::tasks::list;
+use super::{Linux, scan};
 use crate::Result;
 use crate::kernel::fields::{Fields, bad, offset};
 use crate::kernel::state::Module;
@@ -10,6 +10,8 @@ use crate::space::Space;
 use kgdbserver_arch::Va;
 use std::fmt::Write;
 
+/// No module is larger.
+const SIZE_LIMIT: u64 = 1 << 30;
 /// No module has more sections, be there one for each of its functions.
 const SECTION_LIMIT: u64 = 1 << 16;
 /// Kinds of parts: 7 in 6.4.
@@ -29,10 +31,52 @@ impl Linux {
             Ok(state) => Some(state) != unformed,
             Err(_) => true,
         };
-        let modules = list(mem, "module", fields.variable("modules")?, member);
+        let modules = list(mem, "module", self.list_of_modules(&fields, member)?, member);
         let modules = modules.filter(|va| va.as_ref().map_or(true, |va| formed(*va)));
         Ok(Listing::from_results(modules.map(|va| module(&fields, va?))))
     }
+}
+
+impl Linux {
+    /// The head of the list: by its symbol, or as the one pair of pointers in the kernel's image that is it.
+    fn list_of_modules(&self, fields: &Fields<'_>, member: u64) -> Result<Va> {
+        let search = |missing| {
+            let text = self.told.info.symbol("_stext");
+            text.and_then(|text| search(fields, text, member)).ok_or(missing)
+        };
+        fields.variable("modules").or_else(search)
+    }
+}
+
+/// Looks for two pointers that lead to the first and to the last of a list of nothing but modules.
+fn search(fields: &Fields<'_>, text: u64, member: u64) -> Option<Va> {
+    let mem = fields.mem;
+    let word = usize::from(mem.machine.ptr_bytes);
+    let leads = |link: u64, skip: u64, to: Va| {
+        let mapped = mem.regions().iter().any(|region| region.contains(Va(link)));
+        mapped && link != to.0 && mem.pointer(Va(link.wrapping_add(skip))).is_ok_and(|back| back == to)
+    };
+    let is_head = |at: Va, pair: &[u8]| {
+        let (next, previous) = pair.split_at_checked(word).unwrap_or_default();
+        let [next, previous] = [next, previous].map(|bytes| mem.machine.uint(bytes));
+        leads(next, word as u64, at)
+            && leads(previous, 0, at)
+            && list(mem, "module", at, member)
+                .all(|module| module.is_ok_and(|module| is_module(fields, module)))
+    };
+    scan::find(mem, text, |at, piece| {
+        let pairs = piece.windows(2 * word).enumerate().step_by(word);
+        let mut places = pairs.map(|(place, pair)| (Va(at.0 + place as u64), pair));
+        places.find(|(at, pair)| is_head(*at, pair)).map(|(at, _)| at)
+    })
+}
+
+/// Whether what lies there has a module's name, and code.
+fn is_module(fields: &Fields<'_>, va: Va) -> bool {
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let named =
+        fields.text(va, "module", "name").is_ok_and(|name| !name.is_empty() && name.bytes().all(letter));
+    named && place(fields, va).is_ok_and(|(address, size)| address.0 != 0 && (1..SIZE_LIMIT).contains(&size))
 }
 
 fn module(fields: &Fields<'_>, va: Va) -> Result<Module> {
