@@ -9,6 +9,7 @@
     reason = "each test program uses a part of this, and a helper that cannot go on should stop the test"
 )]
 
+pub mod linux;
 pub mod real;
 
 use crate::synth::freebsd::ThreadFacts;
