@@ -1,0 +1,151 @@
+//! Tasks of real Linux kernels, their stacks and their names, beside what each guest said about itself. No kernel file is used.
+
+mod support;
+mod synth;
+
+use kgdbserver::kernel::Thread;
+use std::collections::{HashMap, HashSet};
+use support::linux::{Guest, guests};
+
+/// Idle tasks have numbers from here on.
+const IDLE: u64 = 1 << 22;
+
+/// A line of `/proc/PID/task/TID/stat`.
+struct Stat<'a> {
+    pid: u32,
+    tid: u64,
+    comm: &'a str,
+    state: char,
+    ppid: u32,
+}
+
+impl<'a> Stat<'a> {
+    fn parse(line: &'a str) -> Self {
+        let (head, rest) = line.split_once(" (").expect("a name in brackets");
+        let (comm, rest) = rest.rsplit_once(") ").expect("a name in brackets");
+        let [pid, tid, _] = head.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let mut rest = rest.split(' ');
+        let state = rest.next().and_then(|state| state.chars().next()).expect("a state");
+        let ppid = rest.next().and_then(|ppid| ppid.parse().ok()).expect("a parent");
+        Self { pid: pid.parse().expect("a pid"), tid: tid.parse().expect("a tid"), comm, state, ppid }
+    }
+
+    /// Threads of the kernel's pools come, go and sleep at any time, those for RCU wake up by themselves, and what was running
+    /// is at another place already.
+    fn is_steady(&self) -> bool {
+        !["kworker/", "rcu"].iter().any(|pool| self.comm.starts_with(pool)) && self.state != 'R'
+    }
+}
+
+fn by_tid(guest: &Guest) -> HashMap<u64, Thread> {
+    let threads = guest.kvm.threads().expect("threads");
+    assert!(threads.problems.is_empty(), "{}: {:?}", guest.name, threads.problems);
+    let count = threads.items.len();
+    let threads: HashMap<u64, Thread> =
+        threads.items.into_iter().map(|thread| (thread.tid, thread)).collect();
+    assert_eq!(threads.len(), count, "{}: a number twice", guest.name);
+    threads
+}
+
+#[test]
+fn every_task_is_there_with_its_name_its_parent_and_its_state() {
+    for guest in guests() {
+        let threads = by_tid(&guest);
+        let processes = guest.kvm.processes().expect("processes").items;
+        let parents: HashMap<u32, Option<u32>> = processes.iter().map(|p| (p.pid, p.ppid)).collect();
+        let stats: Vec<Stat<'_>> = guest.lines("stat").iter().map(|line| Stat::parse(line)).collect();
+        for stat in stats.iter().filter(|stat| stat.is_steady() && guest.is_steady(stat.pid)) {
+            let what = format!("{}: {} {}", guest.name, stat.tid, stat.comm);
+            let thread = threads.get(&stat.tid).unwrap_or_else(|| panic!("{what} is missing"));
+            // A worker's name is longer in /proc, which adds what it works on.
+            assert!(stat.comm.starts_with(&thread.comm), "{what}: {}", thread.comm);
+            assert_eq!((thread.pid, thread.state), (stat.pid, Some(stat.state)), "{what}");
+            assert_eq!(parents.get(&stat.pid), Some(&Some(stat.ppid)), "{what}");
+        }
+        let told: HashSet<u64> = stats.iter().map(|stat| stat.tid).collect();
+        let late = |thread: &&Thread| {
+            thread.tid < IDLE && !told.contains(&thread.tid) && guest.is_steady(thread.pid)
+        };
+        let late: Vec<_> = threads.values().filter(late).map(|thread| &thread.comm).collect();
+        let known = |comm: &&String| {
+            ["kworker/", "spinner", "sleep", "sh", "report", "crasher"]
+                .iter()
+                .any(|name| comm.starts_with(name))
+        };
+        assert!(late.iter().all(known), "{}: nobody told of {late:?}", guest.name);
+    }
+}
+
+#[test]
+fn every_cpu_runs_one_task_and_has_an_idle_one() {
+    for guest in guests() {
+        let threads = by_tid(&guest);
+        let cpus = guest.lines("cpu-stat").iter().filter(|line| line.starts_with("cpu")).count() - 1;
+        let running: HashSet<u32> = threads.values().filter_map(|thread| thread.on_cpu).collect();
+        assert_eq!(
+            (running.len(), threads.values().filter(|thread| thread.tid >= IDLE).count()),
+            (cpus, cpus),
+            "{}",
+            guest.name
+        );
+    }
+}
+
+/// The frames of a thread as `/proc/PID/stack` prints them: `do_wait+0x114`, then the function's size.
+fn frames(guest: &Guest, thread: &Thread) -> Vec<String> {
+    let registers = guest.kvm.registers(thread).expect("registers");
+    let name = |pc: kgdbserver_arch::Va| {
+        let (symbol, distance) = guest.kvm.symbol_at(pc)?;
+        Some(format!("{}+{distance:#x}", symbol.name))
+    };
+    guest.kvm.backtrace(&registers).iter().filter_map(|frame| name(frame.pc)).collect()
+}
+
+#[test]
+fn stacks_are_those_that_the_kernel_itself_unwinds() {
+    for guest in guests() {
+        let threads = by_tid(&guest);
+        let mut told: HashMap<u64, Vec<&str>> = HashMap::new();
+        for line in guest.lines("stack") {
+            let [_, tid, frame] = line.splitn(3, ' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+            // A task in user space, and one that has exited, have none.
+            let Some(frame) = frame.strip_prefix("[<0>] ") else { continue };
+            let frame = frame.split_once('/').map_or(frame, |(frame, _)| frame);
+            told.entry(tid.parse().expect("a tid")).or_default().push(frame);
+        }
+        let steady: HashSet<u64> = guest
+            .lines("stat")
+            .iter()
+            .map(|line| Stat::parse(line))
+            .filter(|stat| stat.is_steady() && stat.state != 'Z' && guest.is_steady(stat.pid))
+            .map(|stat| stat.tid)
+            .collect();
+        let mut compared = 0;
+        for (tid, told) in told.iter().filter(|(tid, _)| steady.contains(tid)) {
+            let frames = frames(&guest, &threads[tid]);
+            // The kernel leaves its scheduler out, which is on top.
+            let tail = &frames[frames.len().saturating_sub(told.len())..];
+            assert_eq!(tail, told, "{}: thread {tid}: {frames:?}", guest.name);
+            compared += 1;
+        }
+        assert!(compared > 20, "{}: {compared} stacks compared", guest.name);
+    }
+}
+
+#[test]
+fn names_are_those_of_the_guests_own_table() {
+    for guest in guests() {
+        let table = guest.kvm.symbols().table().expect("a table");
+        let names: HashSet<(u64, String)> =
+            table.symbols().map(|symbol| (symbol.va.0, symbol.name)).collect();
+        // Behind a module's symbol stands its name.
+        for line in guest.lines("kallsyms").iter().filter(|line| !line.contains('[')) {
+            let [address, _, name] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+            let address = u64::from_str_radix(address, 16).expect("an address");
+            assert!(names.contains(&(address, name.to_owned())), "{}: {line}", guest.name);
+        }
+        let digest = guest.lines("kallsyms-digest").iter().find_map(|line| line.strip_prefix("kernel "));
+        let count = digest.and_then(|digest| digest.split(' ').next()).and_then(|count| count.parse().ok());
+        assert_eq!(Some(table.len()), count, "{}", guest.name);
+    }
+}
