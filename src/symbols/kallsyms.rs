@@ -16,7 +16,6 @@
 
 mod addresses;
 mod find;
-mod module;
 mod names;
 mod search;
 mod table;
@@ -24,7 +23,6 @@ mod text;
 mod tokens;
 
 pub use find::find;
-pub use module::{ModuleSymbols, module_symbols};
 pub use table::Table;
 pub use text::{is_text, parse};
 

@@ -21,6 +21,7 @@ pub mod dumpdev;
 pub mod elf;
 pub mod elfcore;
 pub mod freebsd;
+pub mod kallsyms;
 pub mod lone;
 pub mod machine;
 pub mod minidump;

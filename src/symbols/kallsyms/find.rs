@@ -54,7 +54,7 @@ pub fn find(
         None => "the image does not say where it is".into(),
     };
     let mut search = Search::new(space, range);
-    let table = search.by_ref().find_map(|found| try_all(space, &found, anchors));
+    let table = search.find(&|found| try_all(space, &found, anchors));
     table.ok_or_else(|| Error::Unsupported(format!("no kallsyms: {untold}; {}", search.failure())))
 }
 
@@ -64,15 +64,23 @@ fn tell(space: &Space, told: &dyn Fn(&str) -> Option<u64>) -> Option<Result<(Par
     let (names, token_table, token_index) = (va("names")?, va("token_table")?, va("token_index")?);
     let count = va("num_syms")?;
     let stored = match (va("offsets"), va("relative_base")) {
-        (Some(offsets), Some(base)) => space.pointer(base).map(|base| Stored::Offsets(offsets, base.0)),
+        (Some(offsets), Some(base)) => {
+            let base = read(space, "its base", base, space.machine.ptr_bytes.into());
+            base.map(|base| Stored::Offsets(offsets, space.machine.uint(&base)))
+        }
         (Some(offsets), None) => Ok(Stored::Places(offsets)),
         (None, _) => Ok(Stored::Pointers(va("addresses")?)),
     };
-    Some(
-        space
-            .uint(count, 4)
-            .and_then(|count| Ok((Parts { count, names, token_table, token_index }, stored?))),
-    )
+    let parts = |count| Ok((Parts { count, names, token_table, token_index }, stored?));
+    Some(read_count(space, count).and_then(parts))
+}
+
+/// The number of symbols: 32 bits, and those of a pointer until 4.19. Names begin with no zero, so that zeros in front of
+/// the number can only be its upper half.
+fn read_count(space: &Space, at: Va) -> Result<u64> {
+    let bytes = read(space, "its number of symbols", at, 8)?;
+    let mut halves = bytes.chunks_exact(4).map(|half| space.machine.uint(half));
+    Ok(halves.find(|count| *count != 0).unwrap_or(0))
 }
 
 /// Reads the whole table, and checks it.
@@ -168,13 +176,20 @@ pub(super) fn names_of(
 fn are_marked(machine: Machine, parts: &Parts, bytes: &[u8], starts: &[u32], end: usize) -> bool {
     let marks = || starts.iter().step_by(MARKED);
     let fits = |width: usize, alignment: u64| {
-        let aligned = (parts.names.0 + end as u64).next_multiple_of(alignment) - parts.names.0;
-        let behind = bytes.get(aligned as usize..).unwrap_or_default();
+        let padding = padding(parts.names.0.wrapping_add(end as u64), alignment);
+        let (padding, behind) =
+            bytes.get(end..).and_then(|rest| rest.split_at_checked(padding)).unwrap_or_default();
         let markers = behind.chunks_exact(width).take(marks().len()).map(|bytes| machine.uint(bytes));
         let rest = behind.len().checked_sub(marks().len() * width);
         rest.is_some_and(|rest| rest <= 4 * starts.len() + 512)
+            && padding.iter().all(|byte| *byte == 0)
             && markers.eq(marks().map(|start| u64::from(*start)))
     };
     let widths = [4, usize::from(machine.ptr_bytes)];
     widths.into_iter().any(|width| ALIGNMENTS.iter().any(|alignment| fits(width, *alignment)))
+}
+
+/// Bytes from an address to the next multiple of a power of two.
+pub(super) fn padding(at: u64, alignment: u64) -> usize {
+    (at.wrapping_neg() % alignment) as usize
 }

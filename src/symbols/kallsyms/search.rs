@@ -4,9 +4,10 @@
 //! agrees with the index behind it, which no other bytes do. The names lie in front of it, and the number of symbols in
 //! front of the names: walking that many names must lead to the markers.
 
+use super::Table;
 use super::addresses::Stored;
 use super::find::{
-    ALIGNMENTS, INDEX_BYTES, NAMES_LIMIT, Parts, SYMBOL_LIMIT, TOKENS_LIMIT, names_of, tokens_of,
+    ALIGNMENTS, INDEX_BYTES, NAMES_LIMIT, Parts, SYMBOL_LIMIT, TOKENS_LIMIT, names_of, padding, tokens_of,
 };
 use super::names::{Lengths, Names};
 use super::tokens::Tokens;
@@ -24,6 +25,10 @@ const CHUNK: u64 = 1 << 20;
 const PAGE: u64 = 4096;
 /// How many names are walked in vain before the search is given up. A sound table takes one walk.
 const WALKED_LIMIT: u64 = 50_000_000;
+/// How many tables of tokens are looked at.
+const TABLES_LIMIT: usize = 8;
+/// From the number of symbols to the tokens it is rarely further, in bytes.
+const NEAR: u64 = 4 << 20;
 /// How many names must be sound before all are walked.
 const GLANCE: u64 = 8;
 
@@ -34,7 +39,10 @@ pub(super) struct Found {
     pub(super) stored: Vec<Stored>,
 }
 
-/// A search through a range of addresses: an iterator over what may be kallsyms.
+/// Makes the table of what was found, if it is sound.
+type Accept<'a> = &'a dyn Fn(Found) -> Option<Table>;
+
+/// A search through a range of addresses.
 pub(super) struct Search<'a> {
     space: &'a Space,
     start: u64,
@@ -52,6 +60,22 @@ impl<'a> Search<'a> {
         let Range { start, end } = range;
         let (digits, walks_left) = (VecDeque::new(), WALKED_LIMIT);
         Self { space, start, at: start, end, digits, tables: 0, missing: None, walks_left }
+    }
+
+    /// The first table that is accepted.
+    pub(super) fn find(&mut self, accept: Accept<'_>) -> Option<Table> {
+        while self.tables < TABLES_LIMIT {
+            match self.digits.pop_front() {
+                Some(digits) => {
+                    if let Some(table) = self.around(digits, accept) {
+                        return Some(table);
+                    }
+                }
+                None if self.at < self.end => self.advance(),
+                None => return None,
+            }
+        }
+        None
     }
 
     /// Why nothing was found, and what to do.
@@ -88,36 +112,60 @@ impl<'a> Search<'a> {
 
     /// Where to go on behind an address that cannot be read.
     fn skip(&mut self, va: Va, why: Fault) -> u64 {
-        let unmapped = matches!(why, Fault::NotMapped | Fault::NoRegion);
-        if !unmapped {
-            self.missing.get_or_insert((va, why));
-        }
-        let hole = if unmapped { self.space.hole(va) } else { 1 };
-        let next = va.0.saturating_add(hole).checked_next_multiple_of(PAGE);
-        next.unwrap_or(self.end).min(self.end)
+        let next = match why {
+            Fault::NoRegion => {
+                let regions = self.space.regions().iter().map(|region| region.first.0);
+                regions.filter(|first| *first > va.0).min()
+            }
+            Fault::NotMapped => va.0.checked_add(self.space.hole(va)),
+            _ => {
+                self.missing.get_or_insert((va, why));
+                va.0.checked_add(1)
+            }
+        };
+        let page = next.and_then(|next| next.checked_next_multiple_of(PAGE));
+        page.unwrap_or(self.end).min(self.end)
     }
 
     /// The table whose tokens include these digits.
-    fn around(&mut self, digits: Va) -> Option<Found> {
-        let machine = self.space.machine;
+    fn around(&mut self, digits: Va, accept: Accept<'_>) -> Option<Table> {
         let (token_table, token_index, tokens) = token_table(self.space, digits)?;
         self.tables += 1;
-        let first = self.start.max(token_table.0.saturating_sub(NAMES_LIMIT));
-        let (va, bytes) = self.in_front_of(first, token_table.0);
-        // The number of symbols is at a multiple of 4.
-        let offsets = (0..bytes.len() as u64).rev().filter(|offset| (va + offset) % 4 == 0);
-        offsets.into_iter().find_map(|offset| {
-            let rest = bytes.get(usize::try_from(offset).ok()?..)?;
+        let parts = Parts { count: 0, names: token_table, token_table, token_index };
+        let mut first =
+            [NEAR, NAMES_LIMIT].map(|bytes| self.start.max(token_table.0.saturating_sub(bytes))).to_vec();
+        first.dedup();
+        first.into_iter().find_map(|first| self.names_behind(first, parts, &tokens, accept))
+    }
+
+    /// The names that lie before a table of tokens and behind an address, their number in front of them.
+    fn names_behind(
+        &mut self,
+        first: u64,
+        parts: Parts,
+        tokens: &Tokens,
+        accept: Accept<'_>,
+    ) -> Option<Table> {
+        let machine = self.space.machine;
+        let (va, bytes) = self.in_front_of(first, parts.token_table.0);
+        let last = bytes.len().checked_sub(4)?;
+        // The number of symbols is at a multiple of 4, as the tokens may not be.
+        let mut offsets = (padding(va, 4)..last + 1).step_by(4).rev();
+        offsets.find_map(|offset| {
+            let rest = bytes.get(offset..)?;
             let count = machine.uint(rest.get(..4)?);
+            // A name takes two bytes at least, and little more than half a KiB.
+            let plausible = (rest.len() as u64 / 1024..=rest.len() as u64 / 2).contains(&count);
+            if !plausible || !(1..=SYMBOL_LIMIT).contains(&count) {
+                return None;
+            }
             // What follows the number are zeros up to the names, the first of which has a length.
-            let behind = rest.get(4..)?;
-            let padding = behind.iter().take(256).position(|byte| *byte != 0)?;
-            let packed = behind.get(padding..)?;
-            let names = Va(va + offset + 4 + padding as u64);
-            let parts = Parts { count, names, token_table, token_index };
-            let names = self.try_names(machine, &parts, packed, &tokens)?;
-            let stored = places(self.space, &parts, Va(va + offset));
-            Some(Found { parts, names, stored })
+            let padding = rest.iter().skip(4).take(256).position(|byte| *byte != 0)?;
+            let packed = rest.get(4 + padding..)?;
+            let num_syms = Va(va + offset as u64);
+            let parts = Parts { count, names: Va(num_syms.0 + 4 + padding as u64), ..parts };
+            let names = self.try_names(machine, &parts, packed, tokens)?;
+            accept(Found { parts, names, stored: places(self.space, &parts, num_syms) })
         })
     }
 
@@ -128,9 +176,7 @@ impl<'a> Search<'a> {
         packed: &[u8],
         tokens: &Tokens,
     ) -> Option<Names> {
-        // A name takes two bytes at least, and little more than half a KiB.
-        let plausible = (packed.len() as u64 / 1024..=packed.len() as u64 / 2).contains(&parts.count);
-        if !plausible || parts.count > SYMBOL_LIMIT || !glance(packed, parts.count, tokens) {
+        if !glance(packed, parts.count, tokens) {
             return None;
         }
         self.walks_left = self.walks_left.checked_sub(parts.count)?;
@@ -155,22 +201,6 @@ impl<'a> Search<'a> {
     }
 }
 
-impl Iterator for Search<'_> {
-    type Item = Found;
-
-    fn next(&mut self) -> Option<Found> {
-        while self.at < self.end || !self.digits.is_empty() {
-            while let Some(digits) = self.digits.pop_front() {
-                if let Some(found) = self.around(digits) {
-                    return Some(found);
-                }
-            }
-            self.advance();
-        }
-        None
-    }
-}
-
 /// The tokens around the digits, and where they and their index begin.
 fn token_table(space: &Space, digits: Va) -> Option<(Va, Va, Tokens)> {
     const FIRST_DIGIT: usize = b'0' as usize;
@@ -180,14 +210,15 @@ fn token_table(space: &Space, digits: Va) -> Option<(Va, Va, Tokens)> {
     let bytes = bytes.get(..got)?;
     let last = memchr::memchr_iter(0, bytes).nth(255 - FIRST_DIGIT)?;
     ALIGNMENTS.iter().find_map(|alignment| {
-        let index_at = (digits.0 + last as u64 + 1).next_multiple_of(*alignment);
-        let index = bytes.get((index_at - digits.0) as usize..)?.get(..INDEX_BYTES)?;
+        let end = last + 1;
+        let index_at = end + padding(digits.0.wrapping_add(end as u64), *alignment);
+        let index = bytes.get(index_at..)?.get(..INDEX_BYTES)?;
         let before = machine.uint(index.chunks_exact(2).nth(FIRST_DIGIT)?);
-        let table_at = digits.0.checked_sub(before)?;
-        let mut table = vec![0; (index_at - table_at) as usize];
-        space.read_exact(Va(table_at), &mut table).ok()?;
+        let table_at = Va(digits.0.checked_sub(before)?);
+        let mut table = vec![0; before as usize + end];
+        space.read_exact(table_at, &mut table).ok()?;
         let tokens = tokens_of(machine, &table, index).ok()?;
-        Some((Va(table_at), Va(index_at), tokens))
+        Some((table_at, digits.checked_add(index_at as u64)?, tokens))
     })
 }
 
@@ -206,8 +237,9 @@ fn places(space: &Space, parts: &Parts, num_syms: Va) -> Vec<Stored> {
     let pointer = u64::from(space.machine.ptr_bytes);
     let offsets_at = |at: u64, base: u64| Some(Stored::Offsets(Va(at), space.pointer(Va(base)).ok()?.0));
     // Behind the index of tokens, since 6.4.
-    let behind = parts.token_index.0 + INDEX_BYTES as u64;
-    let base = (behind + parts.count * 4).next_multiple_of(pointer);
+    let behind = parts.token_index.0.wrapping_add(INDEX_BYTES as u64);
+    let end = behind.wrapping_add(parts.count * 4);
+    let base = end.wrapping_add(padding(end, pointer) as u64);
     let mut stored: Vec<_> = offsets_at(behind, base).into_iter().collect();
     stored.extend([Stored::Pointers(Va(behind)), Stored::Places(Va(behind))]);
     // In front of the number of symbols, until 6.3.

@@ -6,6 +6,7 @@ use super::tokens::Hash;
 use crate::symbols::{Kind, Symbol};
 use crate::{Error, Result};
 use kgdbserver_arch::Va;
+use std::fmt;
 use std::sync::OnceLock;
 
 /// What lies behind these belongs to no symbol in front of them. The last two matter where the table holds code only,
@@ -16,14 +17,20 @@ const ENDS: &[&str] = &["_end", "_etext", "_einittext"];
 const ALIASES: usize = 4;
 
 /// The symbols of a kernel in the order of their addresses, as kallsyms has them: with addresses, and without sizes.
-#[derive(Debug)]
 pub struct Table {
     addresses: Vec<u64>,
     names: Names,
-    /// Hashes of names, sorted, and numbers of symbols. Made when first needed: 100,000 symbols take 4 ms.
-    by_name: OnceLock<Vec<(u32, u32)>>,
-    /// The addresses of `ENDS`.
+    /// Hashes of names in the upper halves, numbers of symbols in the lower ones; sorted. Made when first needed:
+    /// 100,000 symbols take 4 ms.
+    by_name: OnceLock<Vec<u64>>,
+    /// The addresses of `ENDS`, sorted.
     ends: OnceLock<Vec<u64>>,
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("len", &self.len()).finish_non_exhaustive()
+    }
 }
 
 impl Table {
@@ -64,15 +71,14 @@ impl Table {
     /// numbers are no addresses; on x86_64 until 6.14 these include the offsets of per-CPU variables.
     pub fn by_address(&self, va: Va) -> Option<Symbol> {
         let after = self.addresses.partition_point(|address| *address <= va.0);
-        let address = *self.addresses.get(after.checked_sub(1)?)?;
-        let beyond = after == self.len() || self.ends().contains(&address);
-        if beyond && address != va.0 {
+        let nearest = (0..after).rev().find(|number| self.is_address(*number))?;
+        let address = *self.addresses.get(nearest)?;
+        if address != va.0 && (after == self.len() || self.is_end(address)) {
             return None;
         }
-        let first = self.addresses.partition_point(|other| *other < address);
         // Of several names for one address the kernel's own sorting puts the most telling one first.
-        let mut symbols = (first..after).filter_map(|number| self.symbol(number));
-        symbols.find(|symbol| symbol.kind != Kind::Absolute)
+        let first = self.addresses.partition_point(|other| *other < address);
+        self.symbol((first..after).find(|number| self.is_address(*number))?)
     }
 
     /// By how much the kernel's addresses are higher than the table's, wrapping: the displacement that a kernel got
@@ -103,12 +109,10 @@ impl Table {
     /// The same symbols with addresses that are higher by `displacement`, wrapping. Plain numbers stay as they are.
     #[must_use]
     pub fn displaced(mut self, displacement: u64) -> Self {
-        for (number, address) in self.addresses.iter_mut().enumerate() {
-            if kind(self.names.letter(number)) != Kind::Absolute {
-                *address = address.wrapping_add(displacement);
-            }
-        }
-        let mut order: Vec<(u64, u32)> = self.addresses.iter().copied().zip(0..).collect();
+        let moved = self.addresses.iter().enumerate().map(|(number, address)| {
+            address.wrapping_add(if self.is_address(number) { displacement } else { 0 })
+        });
+        let mut order: Vec<(u64, u32)> = moved.zip(0..).collect();
         order.sort_unstable();
         self.addresses = order.iter().map(|(address, _)| *address).collect();
         self.names.reorder(order.into_iter().map(|(_, number)| number));
@@ -124,6 +128,11 @@ impl Table {
 
     pub(super) fn addresses(&self) -> &[u64] {
         &self.addresses
+    }
+
+    /// Whether it is a place in memory, and no plain number.
+    fn is_address(&self, number: usize) -> bool {
+        kind(self.names.letter(number)) != Kind::Absolute
     }
 
     fn symbol(&self, number: usize) -> Option<Symbol> {
@@ -146,31 +155,34 @@ impl Table {
         let near = behind.iter().take(ALIASES).find(|other| **other > address);
         let far = || behind.get(behind.partition_point(|other| *other <= address));
         match near.or_else(far) {
-            Some(next) if !self.ends().contains(&address) => next - address,
+            Some(next) if !self.is_end(address) => next - address,
             _ => 0,
         }
     }
 
-    fn ends(&self) -> &[u64] {
-        self.ends.get_or_init(|| {
+    fn is_end(&self, address: u64) -> bool {
+        let ends = self.ends.get_or_init(|| {
             let found = ENDS.iter().flat_map(|name| self.named(name));
-            found.filter_map(|number| self.addresses.get(number).copied()).collect()
-        })
+            let mut ends: Vec<_> = found.filter_map(|number| self.addresses.get(number).copied()).collect();
+            ends.sort_unstable();
+            ends
+        });
+        ends.binary_search(&address).is_ok()
     }
 
     /// The numbers of the symbols of this name, in ascending order.
     fn named(&self, name: &str) -> Vec<usize> {
         let sorted = self.by_name.get_or_init(|| self.sort_names());
         let key = Hash::of(name.as_bytes()).key();
-        let first = sorted.partition_point(|(other, _)| *other < key);
-        let same = sorted.iter().skip(first).take_while(|(other, _)| *other == key);
+        let first = sorted.partition_point(|entry| entry >> 32 < u64::from(key));
+        let same = sorted.iter().skip(first).take_while(|entry| **entry >> 32 == u64::from(key));
         let is = |number: &usize| self.names.is(*number, name.as_bytes());
-        same.map(|(_, number)| *number as usize).filter(is).collect()
+        same.map(|entry| *entry as u32 as usize).filter(is).collect()
     }
 
-    fn sort_names(&self) -> Vec<(u32, u32)> {
-        let keys = (0..self.len()).map(|number| self.names.hash(number).key());
-        let mut sorted: Vec<_> = keys.zip(0..).collect();
+    fn sort_names(&self) -> Vec<u64> {
+        let entry = |number: usize| u64::from(self.names.hash(number).key()) << 32 | number as u64;
+        let mut sorted: Vec<_> = (0..self.len()).map(entry).collect();
         sorted.sort_unstable();
         sorted
     }

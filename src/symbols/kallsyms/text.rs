@@ -24,7 +24,8 @@ impl<'a> Line<'a> {
         let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
         let (address, letter, name) = (words.next()?, words.next()?, words.next()?);
         let module = words.next().is_none_or(|word| word.starts_with(b"[") && word.ends_with(b"]"));
-        let address = std::str::from_utf8(address).ok().filter(|text| matches!(text.len(), 8 | 16))?;
+        let digits = matches!(address.len(), 8 | 16) && address.iter().all(u8::is_ascii_hexdigit);
+        let address = std::str::from_utf8(address).ok().filter(|_| digits)?;
         let address = u64::from_str_radix(address, 16).ok()?;
         let [letter] = *letter else { return None };
         let sound = module && words.next().is_none() && (1..=NAME_LIMIT).contains(&name.len());

@@ -1,0 +1,17 @@
+//! Linux's symbols, from a kernel's memory and from text files.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may fail by panicking"
+)]
+
+#[path = "../synth/mod.rs"]
+mod synth;
+
+mod damaged;
+mod kernel;
+mod memory;
+mod table;
+mod text;
