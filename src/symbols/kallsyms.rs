@@ -16,6 +16,7 @@
 
 mod addresses;
 mod find;
+mod module;
 mod names;
 mod search;
 mod table;
@@ -23,6 +24,7 @@ mod text;
 mod tokens;
 
 pub use find::find;
+pub use module::{ModuleSymbols, module_symbols};
 pub use table::Table;
 pub use text::{is_text, parse};
 

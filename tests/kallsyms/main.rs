@@ -1,4 +1,4 @@
-//! Linux's symbols, from a kernel's memory and from text files.
+//! Linux's symbols, from a kernel's memory, from text files and from modules' tables.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -13,5 +13,6 @@ mod synth;
 mod damaged;
 mod kernel;
 mod memory;
+mod module;
 mod table;
 mod text;
