@@ -1,14 +1,14 @@
 //! ELF cores of kernels: all memory, in a segment for each stretch of it.
 //!
-//! FreeBSD's full dumps, and later the vmcores of others: the format tells of memory only, and which kernel that is, and
-//! where its page tables lie, is another's question.
+//! FreeBSD's full dumps; Linux's vmcores as kexec's capture kernel, makedumpfile and QEMU write them. The format tells of
+//! memory only, and which kernel that is, and where its page tables lie, is another's question.
 
 use super::extents::{Extent, Extents, Stretches};
-use super::{Facts, Format, Image, Plain, Source};
+use super::{Format, Image, Plain, Source};
 use crate::{Error, Result};
 use goblin::container::{Container, Ctx};
 use goblin::elf::header::{EI_OSABI, ET_CORE, Header, SELFMAG};
-use goblin::elf::program_header::{PT_LOAD, PT_NOTE};
+use goblin::elf::program_header::{PT_LOAD, PT_NOTE, PT_NULL};
 use goblin::elf::{Elf, ProgramHeader, SectionHeader};
 use kgdbserver_arch::{Delta, Machine, Pa, Region, Va, Via};
 use std::sync::Arc;
@@ -23,11 +23,16 @@ const PT_DUMP_DELTA: u32 = 0x6fb5_d000;
 /// The brand of FreeBSD's dumps.
 const STANDALONE: u8 = 255;
 
+/// No kernel dump has more program headers. makedumpfile begins a new segment behind 256 pages or more that it leaves out,
+/// so this is 4 TiB of which every other MiB is in use.
+const HEADERS_LIMIT: u32 = 1 << 22;
+
+/// makedumpfile keeps the program headers to itself until all memory is written.
+const UNWRITTEN: &str =
+    "its program headers are empty, and nothing else tells what its memory is: the dump was not finished";
+
 /// `e_phnum` of a file with more program headers than fit 16 bits.
 const PN_XNUM: u16 = 0xffff;
-
-/// The smallest page of every machine whose kernels write such dumps.
-const PAGE_SHIFT: u8 = 12;
 
 fn parse_header(source: &dyn Source) -> Option<Header> {
     let mut bytes = [0; 64];
@@ -41,38 +46,29 @@ fn open(source: Arc<dyn Source>) -> Result<Image> {
     let bad = |error: goblin::error::Error| corrupt(0, error.to_string());
     let ctx = Ctx::new(header.container().map_err(bad)?, header.endianness().map_err(bad)?);
     let machine = machine(&header, ctx)?;
+    let freebsd = header.e_ident.get(EI_OSABI) == Some(&STANDALONE);
     let mut headers = program_headers(&*source, &header, ctx)?;
-    if header.e_ident.get(EI_OSABI) == Some(&STANDALONE) && !ctx.is_big() {
+    if freebsd && !ctx.is_big() {
         carry(&mut headers);
     }
-    let segments = Segments::of(&headers, ctx)?;
+    let segments = Segments::of(&headers, ctx, freebsd)?;
     let memory = Stretches {
-        source: source.clone(),
-        physical: Extents::new(&segments.physical),
         by_va: Extents::new(&segments.by_va),
-        page_shift: PAGE_SHIFT,
+        excluded: Extents::new(&segments.excluded),
+        ..Stretches::new(source, &segments.physical)
     };
     // What is stored by virtual address needs no page tables; the memory itself knows its holes.
     let all = Region { first: Va(0), last: Va(u64::MAX), via: Via::Stored };
+    let plain = Plain {
+        segments: segments.physical.len().max(segments.by_va.len()),
+        notes: segments.notes,
+        vmcoreinfo: None,
+        delta: segments.delta,
+    };
     Ok(Image {
-        format: NAME,
-        version: None,
         machine: Some(machine),
-        page_shift: PAGE_SHIFT,
-        size: source.len(),
         regions: if segments.by_va.is_empty() { Vec::new() } else { vec![all] },
-        direct_map: None,
-        warnings: memory.cut_off().into_iter().collect(),
-        memory: Arc::new(memory),
-        kerndisp: 0,
-        shared_with: None,
-        facts: Facts::default(),
-        plain: Some(Plain {
-            segments: segments.physical.len().max(segments.by_va.len()),
-            notes: segments.notes,
-            delta: segments.delta,
-            vmcoreinfo: None,
-        }),
+        ..memory.image(NAME, plain)
     })
 }
 
@@ -84,8 +80,10 @@ fn machine(header: &Header, ctx: Ctx) -> Result<Machine> {
             header.e_machine
         ))
     };
-    let ptr_bytes = if ctx.is_big() { 8 } else { 4 };
-    Ok(Machine { arch: arch.ok_or_else(unknown)?, big_endian: !ctx.is_little_endian(), ptr_bytes })
+    let arch = arch.ok_or_else(unknown)?;
+    // Not the file's class: the cores of 32-bit machines with memory above 4 GiB (PAE, LPAE) are files of 64 bits.
+    let ptr_bytes = arch.regs.get(arch.sp).map_or(8, |sp| sp.bytes);
+    Ok(Machine { arch, big_endian: !ctx.is_little_endian(), ptr_bytes })
 }
 
 /// The program headers, wherever they stand: QEMU puts them behind a section header.
@@ -98,6 +96,9 @@ fn program_headers(source: &dyn Source, header: &Header, ctx: Ctx) -> Result<Vec
         PN_XNUM => many(source, header, ctx)?,
         count => count.into(),
     };
+    if count > HEADERS_LIMIT {
+        return Err(corrupt(header.e_phoff, format!("{count} program headers")));
+    }
     let outside = |_| corrupt(header.e_phoff, "the program headers do not lie in the file");
     let bytes = source.bytes(header.e_phoff, u64::from(count) * entry).map_err(outside)?;
     let bad = |error: goblin::error::Error| corrupt(header.e_phoff, error.to_string());
@@ -135,21 +136,29 @@ fn many(source: &dyn Source, header: &Header, ctx: Ctx) -> Result<u32> {
 struct Segments {
     physical: Vec<Extent>,
     by_va: Vec<Extent>,
+    excluded: Vec<Extent>,
     notes: Vec<std::ops::Range<u64>>,
     delta: Option<Delta>,
 }
 
 impl Segments {
-    fn of(headers: &[ProgramHeader], ctx: Ctx) -> Result<Self> {
+    fn of(headers: &[ProgramHeader], ctx: Ctx, freebsd: bool) -> Result<Self> {
         let mut segments = Self::default();
         let nowhere = if ctx.container == Container::Big { u64::MAX } else { u32::MAX.into() };
-        // powerpc's dumps: no segment has a physical address, and the first one says so.
-        let by_va = headers.first().is_some_and(|first| first.p_type == PT_LOAD && first.p_paddr == nowhere);
+        // FreeBSD's dumps of powerpc: no segment has a physical address, and the first one says so. In a copy of Linux's
+        // /proc/kcore it is just some segments, of vmalloc's area and the modules.
+        let first = headers.first().filter(|first| freebsd && first.p_type == PT_LOAD);
+        let by_va = first.is_some_and(|first| first.p_paddr == nowhere);
         for (index, header) in headers.iter().enumerate() {
             match header.p_type {
                 PT_LOAD if by_va => segments.by_va.extend(extent(index, header, header.p_vaddr)?),
                 PT_LOAD if header.p_paddr == nowhere => {}
-                PT_LOAD => segments.physical.extend(extent(index, header, header.p_paddr)?),
+                PT_LOAD => {
+                    segments.physical.extend(extent(index, header, header.p_paddr)?);
+                    // QEMU's offset of -1 is that of a device's memory, which never was there to be left out.
+                    let left_out = !freebsd && header.p_offset != nowhere;
+                    segments.excluded.extend(excluded(header).filter(|_| left_out));
+                }
                 PT_NOTE => {
                     segments.notes.push(header.p_offset..header.p_offset.saturating_add(header.p_filesz))
                 }
@@ -158,7 +167,8 @@ impl Segments {
             }
         }
         if segments.physical.is_empty() && segments.by_va.is_empty() {
-            return Err(corrupt(0, "no segment holds memory"));
+            let unwritten = headers.iter().all(|header| header.p_type == PT_NULL);
+            return Err(corrupt(0, if unwritten { UNWRITTEN } else { "no segment holds memory" }));
         }
         Ok(segments)
     }
@@ -172,6 +182,9 @@ fn delta(header: &ProgramHeader) -> Delta {
 /// not zeros either. None for an empty one.
 fn extent(index: usize, header: &ProgramHeader, start: u64) -> Result<Option<Extent>> {
     let (len, offset) = (header.p_filesz.min(header.p_memsz), header.p_offset);
+    if len == 0 {
+        return Ok(None); // and its offset means nothing: 0, or of QEMU -1
+    }
     let refuse = |what: &str| corrupt(offset, format!("segment {index} {what}"));
     // No file is larger than its offsets, which are signed.
     if i64::try_from(offset.saturating_add(len)).is_err() {
@@ -180,7 +193,15 @@ fn extent(index: usize, header: &ProgramHeader, start: u64) -> Result<Option<Ext
     if start.checked_add(len).is_none() {
         return Err(refuse("goes beyond the end of the address space"));
     }
-    Ok((len > 0).then_some(Extent { start, len, offset }))
+    Ok(Some(Extent { start, len, offset }))
+}
+
+/// The pages that makedumpfile left out: what `p_memsz` promises beyond `p_filesz`.
+fn excluded(header: &ProgramHeader) -> Option<Extent> {
+    let start = header.p_paddr.checked_add(header.p_filesz)?;
+    let len = header.p_memsz.checked_sub(header.p_filesz).filter(|len| *len > 0)?;
+    // There is no place in the file; with this one, neighbours become one.
+    start.checked_add(len).map(|_| Extent { start, len, offset: start })
 }
 
 fn corrupt(offset: u64, what: impl Into<String>) -> Error {

@@ -80,6 +80,17 @@ pub enum Addr {
     File(u64),
 }
 
+impl Addr {
+    /// The place some bytes further on.
+    fn checked_add(self, bytes: u64) -> Option<Self> {
+        Some(match self {
+            Self::Phys(pa) => Self::Phys(pa.checked_add(bytes)?),
+            Self::Virt(va) => Self::Virt(va.checked_add(bytes)?),
+            Self::File(offset) => Self::File(offset.checked_add(bytes)?),
+        })
+    }
+}
+
 /// The memory that an image holds.
 pub trait Memory: Send + Sync {
     /// Reads the longest prefix that the image holds without a break; at least one byte, or the reason why not.

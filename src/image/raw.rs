@@ -1,14 +1,12 @@
 //! Raw memory: bytes and nothing else. A device of a hypervisor, a file that an emulator keeps its guest's memory in.
 
-use super::extents::{Extent, Extents, Stretches};
-use super::{Facts, Image, Plain, Source};
+use super::extents::{Extent, Stretches};
+use super::{Image, Plain, Source};
 use crate::{Error, Result};
 use std::str::FromStr;
 use std::sync::Arc;
 
 pub(crate) const NAME: &str = "raw memory";
-
-const PAGE_SHIFT: u8 = 12;
 
 /// Which physical memory a raw file holds: ranges `BASE[:LENGTH][@OFFSET]`, separated by commas.
 ///
@@ -109,23 +107,8 @@ fn place(start: u64, len: u64, offset: u64) -> Result<Extent, String> {
 /// Ranges that overlap, that are empty, or that cannot be placed in the file.
 pub(crate) fn open(source: Arc<dyn Source>, layout: &RawMemory) -> Result<Image> {
     let extents = layout.extents(source.len()).map_err(|what| Error::Usage(format!("raw memory: {what}")))?;
-    let (physical, by_va) = (Extents::new(&extents), Extents::default());
-    let memory = Stretches { source: source.clone(), physical, by_va, page_shift: PAGE_SHIFT };
-    Ok(Image {
-        format: NAME,
-        version: None,
-        machine: None,
-        page_shift: PAGE_SHIFT,
-        size: source.len(),
-        regions: Vec::new(),
-        direct_map: None,
-        warnings: memory.cut_off().into_iter().collect(),
-        memory: Arc::new(memory),
-        kerndisp: 0,
-        shared_with: None,
-        facts: Facts::default(),
-        plain: Some(Plain { segments: extents.len(), ..Plain::default() }),
-    })
+    let plain = Plain { segments: extents.len(), ..Plain::default() };
+    Ok(Stretches::new(source, &extents).image(NAME, plain))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub const EM_PPC: u16 = 20;
 pub const EM_PPC64: u16 = 21;
 pub const EM_ARM: u16 = 40;
 pub const EM_X86_64: u16 = 62;
+pub const EM_AARCH64: u16 = 183;
 
 const ET_CORE: u16 = 4;
 const STANDALONE: u8 = 255;
@@ -23,6 +24,10 @@ pub struct ElfCore {
     pub endian: Endian,
     pub wide: bool,
     pub machine: u16,
+    /// `e_ident[EI_OSABI]`: 255 in what FreeBSD writes.
+    pub brand: u8,
+    /// `e_ehsize`.
+    pub own_size: u16,
     pub headers: Vec<ProgramHeader>,
     /// Where the program headers stand, if not behind the file's header.
     pub headers_at: Option<u64>,
@@ -45,7 +50,19 @@ pub struct ProgramHeader {
 
 impl ElfCore {
     pub fn new(machine: u16, endian: Endian, wide: bool) -> Self {
-        Self { endian, wide, machine, headers: Vec::new(), headers_at: None, many: false }
+        let own_size = if wide { 64 } else { 52 };
+        let brand = STANDALONE;
+        Self { endian, wide, machine, brand, own_size, headers: Vec::new(), headers_at: None, many: false }
+    }
+
+    /// As Linux's capture kernel writes it, with these segments.
+    pub fn linux(machine: u16, endian: Endian, headers: Vec<ProgramHeader>) -> Self {
+        Self { brand: 0, headers, ..Self::new(machine, endian, true) }
+    }
+
+    /// As QEMU writes it since 7.1: two section headers before the program headers, and `e_ehsize` is a pointer's size.
+    pub fn qemu(self) -> Self {
+        Self { own_size: 8, headers_at: Some(192), ..self }
     }
 
     /// A segment for each run of pages, by physical address; `p_vaddr` says the same, as FreeBSD writes it.
@@ -92,7 +109,7 @@ impl ElfCore {
     fn file_header(&self, at: usize, entry: usize, sections_at: usize) -> Vec<u8> {
         let e = self.endian;
         let data = if e == Endian::Little { 1 } else { 2 };
-        let mut header = vec![0x7f, b'E', b'L', b'F', 1 + u8::from(self.wide), data, 1, STANDALONE];
+        let mut header = vec![0x7f, b'E', b'L', b'F', 1 + u8::from(self.wide), data, 1, self.brand];
         header.resize(16, 0);
         header.extend(e.u16(ET_CORE));
         header.extend(e.u16(self.machine));
@@ -102,8 +119,9 @@ impl ElfCore {
         }
         header.extend(e.u32(0));
         let count = if self.many { 0xffff } else { self.headers.len() };
-        let (own, section) = if self.wide { (64, 64) } else { (52, 40) };
-        for half in [own, entry, count, section, usize::from(self.many), 0] {
+        let section = if self.wide { 64 } else { 40 };
+        header.extend(e.u16(self.own_size));
+        for half in [entry, count, section, usize::from(self.many), 0] {
             header.extend(e.u16(half as u16));
         }
         header

@@ -1,0 +1,53 @@
+//! Images of real kernels, in the folders of `KGDBSERVER_LINUX_IMAGES`: what was made of one memory must be the same.
+
+use super::*;
+use std::path::PathBuf;
+
+/// The images that have all of these files; none, with a printed reason, where there are none.
+fn folders(files: &[&str]) -> Vec<PathBuf> {
+    let root = std::env::var_os("KGDBSERVER_LINUX_IMAGES").map(PathBuf::from).unwrap_or_default();
+    let entries = std::fs::read_dir(&root).into_iter().flatten().flatten();
+    let whole = |folder: &PathBuf| files.iter().all(|file| folder.join(file).is_file());
+    let mut folders: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(whole).collect();
+    folders.sort();
+    if folders.is_empty() {
+        eprintln!("skipped: no image with {} in KGDBSERVER_LINUX_IMAGES", files.join(" and "));
+    }
+    folders
+}
+
+/// Reads the same page of two images.
+fn both(one: &Image, other: &Image, pa: Pa) -> (Result<Vec<u8>, String>, Result<Vec<u8>, String>) {
+    let page = |image: &Image| {
+        let mut page = vec![0; 4096];
+        let got = image.memory.read(Addr::Phys(pa), &mut page).map_err(describe)?;
+        page.truncate(got);
+        Ok(page)
+    };
+    (page(one), page(other))
+}
+
+#[test]
+fn a_filtered_core_has_the_pages_of_the_whole_one() {
+    for folder in folders(&["md-elf-d31.dump", "elf.dump"]) {
+        let [filtered, whole] =
+            ["md-elf-d31.dump", "elf.dump"].map(|name| open_file(&folder.join(name)).unwrap());
+        for pa in filtered.memory.pages() {
+            let (filtered, whole) = both(&filtered, &whole, pa);
+            assert!(filtered == whole, "{}: {pa}", folder.display());
+        }
+    }
+}
+
+#[test]
+fn a_core_by_virtual_address_has_the_same_memory() {
+    for folder in folders(&["elf-paging.dump", "elf.dump"]) {
+        let [paging, whole] =
+            ["elf-paging.dump", "elf.dump"].map(|name| open_file(&folder.join(name)).unwrap());
+        assert!(paging.memory.census().dumped > whole.memory.census().dumped * 9 / 10);
+        for pa in paging.memory.pages() {
+            let (paging, whole) = both(&paging, &whole, pa);
+            assert!(paging == whole, "{}: {pa}", folder.display());
+        }
+    }
+}
