@@ -16,13 +16,13 @@ use std::sync::Arc;
 
 pub(super) const GZIP: Wrapper = Wrapper {
     name: "gzip",
-    probe: |source, _| begins(source, &GZ.magic),
+    probe: |source, _| begins(source, 0, &GZ.magic).unwrap_or(false),
     open: |source, layers| open(source, layers, &GZ),
 };
 
 pub(super) const ZSTD: Wrapper = Wrapper {
     name: "zstd",
-    probe: |source, _| begins(source, &ZST.magic),
+    probe: |source, _| begins(source, 0, &ZST.magic).unwrap_or(false),
     open: |source, layers| open(source, layers, &ZST),
 };
 
@@ -47,9 +47,11 @@ static ZST: Codec<4> = Codec {
     member: |input| Ok(Box::new(zstd::stream::read::Decoder::with_buffer(input)?.single_frame())),
 };
 
-fn begins(source: &dyn Source, magic: &[u8]) -> bool {
+/// Whether these bytes, at most 4, stand at a place.
+fn begins(source: &dyn Source, at: u64, magic: &[u8]) -> io::Result<bool> {
     let mut bytes = [0; 4];
-    bytes.get_mut(..magic.len()).is_some_and(|bytes| source.read_exact_at(0, bytes).is_ok() && bytes == magic)
+    let bytes = bytes.get_mut(..magic.len()).unwrap_or_default();
+    Ok(source.read_at(at, bytes)? == magic.len() && bytes == magic)
 }
 
 /// A dump is far from a thousand times smaller when compressed; a bomb can be.
@@ -105,7 +107,7 @@ fn unpack<const N: usize>(
     let mut input = Stream::new(source, &fetched);
     let mut chunk = vec![0; CHUNK];
     // Members may follow each other (pigz, pzstd, cat); zeros that fill a dump device's last block are no member.
-    while input.fill_buf().map_err(Error::io(source.path()))?.starts_with(&codec.magic) {
+    while begins(source, input.position(), &codec.magic).map_err(Error::io(source.path()))? {
         let mut member = (codec.member)(&mut input).map_err(Error::io(source.path()))?;
         loop {
             let (got, error) = fill(&mut *member, &mut chunk);

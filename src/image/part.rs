@@ -91,6 +91,11 @@ impl<'a> Stream<'a> {
     pub(super) fn new(source: &'a dyn Source, fetched: &'a Cell<u64>) -> Self {
         Self { source, buffer: vec![0; PIECE], unread: 0..0, fetched }
     }
+
+    /// How many bytes were read from it.
+    pub(super) fn position(&self) -> u64 {
+        self.fetched.get() - self.unread.len() as u64
+    }
 }
 
 impl Read for Stream<'_> {
