@@ -49,7 +49,7 @@ impl Wrapping {
 fn progress() -> Arc<dyn Fn(u64, u64) + Send + Sync> {
     let bar: OnceLock<ProgressBar> = OnceLock::new();
     Arc::new(move |done, total| {
-        let bar = bar.get_or_init(|| ProgressBar::new(total).with_style(style()).with_message("unpacking"));
+        let bar = bar.get_or_init(|| ProgressBar::new(total).with_style(style()).with_message("reading"));
         bar.set_length(total);
         bar.set_position(done);
         if done == total {

@@ -86,6 +86,11 @@ impl Extents {
         self.from(address).first().filter(|extent| extent.start <= address)
     }
 
+    /// The address behind the last one.
+    pub(super) fn end(&self) -> u64 {
+        self.0.last().map_or(0, Extent::end)
+    }
+
     /// What of it lies in the first `size` bytes of the file, in whole pages.
     fn within(&self, size: u64) -> Self {
         let kept = self.0.iter().filter_map(|extent| {

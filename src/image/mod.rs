@@ -8,6 +8,7 @@ mod elf;
 mod encrypted;
 mod extents;
 mod facts;
+mod flattened;
 mod header;
 mod keys;
 mod minidump;
@@ -48,8 +49,18 @@ pub trait Source: Send + Sync {
         self.len() == 0
     }
 
+    /// Bytes that are really there, and not just holes that read as zeros: what an allocation may be as large as.
+    fn stored(&self) -> u64 {
+        self.len()
+    }
+
     /// Reads from byte `offset` on; short only at the end.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
+
+    /// The same for a few bytes far from all others of interest. A look at a mapped file brings in what lies around it.
+    fn read_lone_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        self.read_at(offset, buf)
+    }
 
     /// Fills `buf`, or fails.
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
@@ -59,9 +70,11 @@ pub trait Source: Send + Sync {
         }
     }
 
-    /// The bytes of a range. The range must lie in the source, which bounds what is allocated.
+    /// The bytes of a range. The range must lie in the source, and not be longer than what is stored there, which bounds
+    /// what is allocated.
     fn bytes(&self, offset: u64, len: u64) -> io::Result<Vec<u8>> {
-        let inside = offset.checked_add(len).is_some_and(|end| end <= self.len());
+        let end = offset.checked_add(len).filter(|_| len <= self.stored());
+        let inside = end.is_some_and(|end| end <= self.len());
         let len = usize::try_from(len).ok().filter(|_| inside).ok_or(io::ErrorKind::UnexpectedEof)?;
         let mut bytes = vec![0; len];
         self.read_exact_at(offset, &mut bytes)?;

@@ -30,6 +30,10 @@ impl Source for Part {
         self.len
     }
 
+    fn stored(&self) -> u64 {
+        self.len.min(self.whole.stored())
+    }
+
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         let left = self.len.saturating_sub(offset);
         let wanted = buf.len().min(usize::try_from(left).unwrap_or(usize::MAX));
@@ -53,6 +57,10 @@ impl Source for Backwards {
 
     fn len(&self) -> u64 {
         self.0.len() / BLOCK * BLOCK
+    }
+
+    fn stored(&self) -> u64 {
+        self.0.stored()
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {

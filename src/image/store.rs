@@ -24,7 +24,7 @@ pub struct Store {
 
 #[derive(Debug)]
 enum Bytes {
-    Mapped(Guarded),
+    Mapped(Guarded, File),
     /// What cannot be mapped: a device, or a file larger than the host's address space.
     File(File, u64),
 }
@@ -60,7 +60,7 @@ impl Store {
             return Err(refuse("empty file"));
         }
         let bytes = match (device, Guarded::new(&file, len)) {
-            (false, Some(mapped)) => Bytes::Mapped(mapped),
+            (false, Some(mapped)) => Bytes::Mapped(mapped, file),
             _ => Bytes::File(file, len),
         };
         Ok(Self { path: path.to_owned(), bytes })
@@ -97,16 +97,21 @@ impl Source for Store {
 
     fn len(&self) -> u64 {
         match &self.bytes {
-            Bytes::Mapped(map) => map.map.len() as u64,
+            Bytes::Mapped(map, _) => map.map.len() as u64,
             Bytes::File(_, len) => *len,
         }
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         match &self.bytes {
-            Bytes::Mapped(map) => map.copy(offset, buf),
+            Bytes::Mapped(map, _) => map.copy(offset, buf),
             Bytes::File(file, _) => file.read_at(buf, offset),
         }
+    }
+
+    fn read_lone_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        let (Bytes::Mapped(_, file) | Bytes::File(file, _)) = &self.bytes;
+        file.read_at(buf, offset)
     }
 }
 

@@ -4,7 +4,7 @@
 //! one by one until a format recognises what is left.
 
 use super::facts::Facts;
-use super::{Source, dumpdev, encrypted, packed};
+use super::{Source, dumpdev, encrypted, flattened, packed};
 use crate::{Error, Result};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ pub struct Settings {
     /// Goes on although the headers of a dump device contradict each other, or a compressed stream is damaged or unpacks
     /// to more than a dump does.
     pub force: bool,
-    /// Told how far unpacking is: bytes of the compressed image that were read, and all of them. Called last with both
-    /// equal.
+    /// Told how far a compressed image is unpacked, or a large flattened one indexed: bytes of it that were read, and all of
+    /// them. Called last with both equal.
     pub progress: Option<Arc<dyn Fn(u64, u64) + Send + Sync>>,
 }
 
@@ -43,8 +43,15 @@ pub(super) struct Wrapper {
 /// Every wrapper, in the order in which they are tried. A header that tells of encryption is right about it; then comes
 /// what is known by its beginning, then by its end; encrypted bytes themselves look like nothing, so a file's name
 /// comes last: somebody may have run gzip on `vmcore_encrypted.3`.
-pub(super) static WRAPPERS: &[Wrapper] =
-    &[encrypted::TOLD, dumpdev::LEADING, packed::GZIP, packed::ZSTD, dumpdev::DEVICE, encrypted::NAMED];
+pub(super) static WRAPPERS: &[Wrapper] = &[
+    encrypted::TOLD,
+    dumpdev::LEADING,
+    packed::GZIP,
+    packed::ZSTD,
+    flattened::WRAPPER,
+    dumpdev::DEVICE,
+    encrypted::NAMED,
+];
 
 /// No sensible dump is wrapped more often; a file made to be its own contents would be unwrapped for ever.
 const DEPTH: usize = 6;

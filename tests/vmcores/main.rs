@@ -11,6 +11,7 @@
 mod synth;
 
 mod elf;
+mod flattened;
 mod real;
 
 use kgdbserver::image::{self, Addr, Image, Settings, Store};
@@ -63,4 +64,14 @@ fn left_out(pa: u64) -> String {
 
 fn cut_off(pa: u64) -> String {
     format!("physical address {pa:#x} was dumped, but the image file is cut off before it")
+}
+
+/// Every page and its contents, or why it has none.
+fn everything(image: &Image) -> Vec<(u64, String)> {
+    let page = |Pa(pa): Pa| {
+        let mut page = vec![0; 4096];
+        let read = image.memory.read(Addr::Phys(Pa(pa)), &mut page);
+        (pa, read.map_or_else(describe, |got| format!("{:?}", &page[..got])))
+    };
+    image.memory.pages().map(page).collect()
 }

@@ -28,6 +28,31 @@ fn both(one: &Image, other: &Image, pa: Pa) -> (Result<Vec<u8>, String>, Result<
 }
 
 #[test]
+fn a_flattened_core_is_what_makedumpfile_makes_of_it_otherwise() {
+    for folder in folders(&["md-flat-elf-d31.dump", "md-elf-d31.dump", "elf.dump"]) {
+        let [flat, plain, whole] = ["md-flat-elf-d31.dump", "md-elf-d31.dump", "elf.dump"]
+            .map(|name| open_file(&folder.join(name)).unwrap());
+        assert_eq!(flat.facts.layers, ["flattened"]);
+        assert_eq!(
+            (flat.memory.census(), flat.size, flat.warnings.len()),
+            (plain.memory.census(), plain.size, 0)
+        );
+        let mut left_out = 0;
+        for pa in whole.memory.pages() {
+            let (flat, plain) = both(&flat, &plain, pa);
+            assert!(flat == plain, "{}: {pa}", folder.display());
+            left_out += u64::from(plain == Err(super::left_out(pa.0)));
+        }
+        assert_eq!(
+            plain.memory.census().dumped + left_out,
+            whole.memory.census().dumped,
+            "{}",
+            folder.display()
+        );
+    }
+}
+
+#[test]
 fn a_filtered_core_has_the_pages_of_the_whole_one() {
     for folder in folders(&["md-elf-d31.dump", "elf.dump"]) {
         let [filtered, whole] =
