@@ -11,6 +11,7 @@ mod facts;
 mod flattened;
 mod header;
 mod keys;
+mod lime;
 mod minidump;
 mod notes;
 mod packed;
@@ -193,7 +194,7 @@ pub struct Format {
 }
 
 /// Every format, in the order in which they are tried.
-pub static FORMATS: &[Format] = &[minidump::FORMAT, textdump::FORMAT, elf::FORMAT];
+pub static FORMATS: &[Format] = &[minidump::FORMAT, textdump::FORMAT, elf::FORMAT, lime::FORMAT];
 
 /// What an image may be wrapped in, in the order in which it is tried.
 pub fn wrappings() -> impl Iterator<Item = &'static str> {

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 /// What is said of a file that no format recognises: names them all.
 pub const UNKNOWN: &str =
-    "not a kernel image that this build knows (tried: FreeBSD minidump, FreeBSD textdump, ELF core)";
+    "not a kernel image that this build knows (tried: FreeBSD minidump, FreeBSD textdump, ELF core, LiME)";
 
 /// A built system as files, which go when it goes.
 pub struct Saved {

@@ -12,6 +12,7 @@ mod synth;
 
 mod elf;
 mod flattened;
+mod lime;
 mod real;
 
 use kgdbserver::image::{self, Addr, Image, Settings, Store};
