@@ -21,7 +21,7 @@ const NAME: &str = "LiME";
 const MAGIC: u64 = 0x4c69_4d45;
 
 /// Magic and version.
-const LITTLE: [u8; 8] = (MAGIC | 1 << 32).to_le_bytes();
+pub(super) const LITTLE: [u8; 8] = (MAGIC | 1 << 32).to_le_bytes();
 const BIG: [u8; 8] = (MAGIC << 32 | 1).to_be_bytes();
 
 /// Bytes of a header.

@@ -3,6 +3,7 @@
 //! A [`Source`] is the bytes of a file; a [`Format`] makes of them an [`Image`], whose [`Memory`] answers "bytes at this
 //! physical address". What the image itself says of virtual addresses stands in [`Image::regions`].
 
+mod avml;
 mod dumpdev;
 mod elf;
 mod encrypted;

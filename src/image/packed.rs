@@ -27,11 +27,11 @@ pub(super) const ZSTD: Wrapper = Wrapper {
 };
 
 /// One compression.
-struct Codec<const N: usize> {
-    name: &'static str,
-    magic: [u8; N],
+pub(super) struct Codec<const N: usize> {
+    pub(super) name: &'static str,
+    pub(super) magic: [u8; N],
     /// Unpacks one member (gzip) or frame (zstd), and reads nothing behind it.
-    member: for<'a> fn(&'a mut dyn BufRead) -> io::Result<Box<dyn Read + 'a>>,
+    pub(super) member: for<'a> fn(&'a mut dyn BufRead) -> io::Result<Box<dyn Read + 'a>>,
 }
 
 /// The third byte says "deflate", the only method there is.
@@ -48,7 +48,7 @@ static ZST: Codec<4> = Codec {
 };
 
 /// Whether these bytes, at most 4, stand at a place.
-fn begins(source: &dyn Source, at: u64, magic: &[u8]) -> io::Result<bool> {
+pub(super) fn begins(source: &dyn Source, at: u64, magic: &[u8]) -> io::Result<bool> {
     let mut bytes = [0; 4];
     let bytes = bytes.get_mut(..magic.len()).unwrap_or_default();
     Ok(source.read_at(at, bytes)? == magic.len() && bytes == magic)
@@ -67,7 +67,7 @@ enum End {
     Cut(String),
 }
 
-fn open<const N: usize>(
+pub(super) fn open<const N: usize>(
     source: Arc<dyn Source>,
     layers: &mut Layers<'_>,
     codec: &Codec<N>,

@@ -4,7 +4,7 @@
 //! one by one until a format recognises what is left.
 
 use super::facts::Facts;
-use super::{Source, dumpdev, encrypted, flattened, packed};
+use super::{Source, avml, dumpdev, encrypted, flattened, packed};
 use crate::{Error, Result};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -49,6 +49,7 @@ pub(super) static WRAPPERS: &[Wrapper] = &[
     packed::GZIP,
     packed::ZSTD,
     flattened::WRAPPER,
+    avml::WRAPPER,
     dumpdev::DEVICE,
     encrypted::NAMED,
 ];

@@ -94,3 +94,67 @@ fn the_last_range_may_promise_more_than_the_file_has() {
     assert_eq!((read(&image, 1 << 40), read(&image, 1 << 41)), ("begun".into(), cut_off(1 << 41)));
     assert!(image.warnings[0].contains("pages are missing"));
 }
+
+// AVML
+
+#[test]
+fn avmls_packed_image_is_unpacked_to_lime() {
+    let image = open(&machine().packed(3000)).unwrap();
+    assert_eq!((image.format, image.facts.layers.as_slice()), ("LiME", ["AVML"].as_slice()));
+    assert_eq!(everything(&image), everything(&open(&machine().build()).unwrap()));
+    assert_eq!(image.warnings, [""; 0]);
+}
+
+#[test]
+fn a_range_that_begins_where_a_buffer_ends_is_not_lost() {
+    // 32 bytes of header, 10 of the stream's, 4 frames with 8 each (of which two are packed: 6 more), 8 behind it.
+    let first = vec![3; (256 << 10) - 2 - 32 - 10 - 4 * 8 - 2 * 6 - 8];
+    let image = Lime::new(&[(0, &first), (1 << 32, &pages("second"))]);
+    let packed = image.packed(first.len() / 4);
+    assert_eq!(packed[(256 << 10) - 2..][..4], *b"AVML");
+    assert_eq!(everything(&open(&packed).unwrap()), everything(&open(&image.build()).unwrap()));
+}
+
+#[test]
+fn a_packed_image_cut_off_anywhere_is_used_up_to_there() {
+    let file = machine().packed(3000);
+    for len in (32..file.len()).step_by(97) {
+        match open(&file[..len]) {
+            Ok(image) => {
+                assert!(
+                    image.warnings[0].starts_with("AVML image is cut off or damaged"),
+                    "{:?}",
+                    image.warnings
+                );
+                let low = read(&image, 0x1000);
+                assert!(low == "low" || low == cut_off(0x1000), "{len}: {low}");
+            }
+            Err(error) => panic!("{len}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn a_packed_image_that_is_damaged_says_where() {
+    let file = machine().packed(3000);
+    for (at, bytes, why) in [
+        (4, &[3][..], "no header of version 2"),
+        (16, &[0; 8][..], "a range that ends before it begins"),
+        (50, &[0xff][..], "checksum"),
+        (42, &[2][..], "chunk type"),
+        (32, b"x", "stream header"),
+    ] {
+        let mut file = file.clone();
+        put(&mut file, at, bytes);
+        let refused = refused(&file);
+        assert!(refused.contains(why) && refused.contains("corrupt AVML image"), "{refused}");
+    }
+    // A frame with more than its range has: the rest of it is not taken for the next range.
+    let mut odd = machine();
+    let packed = |lime: &Lime| lime.packed(0x2000);
+    let first = packed(&Lime { ranges: odd.ranges.split_off(1), ..odd.clone() });
+    let mut longer = packed(&Lime::new(&[(0x1000, &pages("low"))]));
+    put(&mut longer, 16, &0x1fff_u64.to_le_bytes());
+    let image = open(&[longer, first].concat()).unwrap();
+    assert_eq!((read(&image, 0x1000), read(&image, 0x10_0000)), ("low".into(), "high".into()));
+}
