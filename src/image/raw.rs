@@ -12,7 +12,7 @@ pub(crate) const NAME: &str = "raw memory";
 ///
 /// A range without an offset follows in the file on the one before it; the first begins at 0. A range without a length
 /// goes on to where the next one begins in the file, the last to the file's end. Numbers are decimal, or hexadecimal
-/// after `0x`; K, M, G and T multiply by powers of 1024. `0:3G,4G` is a PC with a hole below 4 GiB.
+/// after `0x`; K, M, G and T multiply by powers of 1024. `0:3G,4G` is a PC with a hole below 4 GiB, `0:2G,4G` QEMU's q35.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawMemory(Vec<Range>);
 
@@ -101,6 +101,33 @@ fn place(start: u64, len: u64, offset: u64) -> Result<Extent, String> {
     }
 }
 
+/// Where a machine has the memory that is kept in one file.
+struct Layout {
+    /// Its ranges as `--raw-memory` takes them, and who has it so.
+    name: &'static str,
+    /// Bytes of memory from which on it is so.
+    from: u64,
+}
+
+/// What emulators do, and the hypervisors whose snapshots are raw files. Those of a PC differ in where they leave a hole
+/// for devices below 4 GiB. QEMU's pc has none in less than 3.5 GiB, its q35 none in less than 2.75 GiB.
+static LAYOUTS: &[Layout] = &[
+    Layout { name: "0:2G,4G (QEMU's q35)", from: 0xb000_0000 },
+    Layout { name: "0:3G,4G (QEMU's pc and microvm, Cloud Hypervisor)", from: 0xc000_0000 },
+    Layout { name: "0:0xd0000000,4G (Firecracker)", from: 0xd000_0000 },
+    Layout { name: "0 (a PC without a hole, s390x, ppc64)", from: 0 },
+    Layout { name: "1G (QEMU's virt of arm and arm64)", from: 0 },
+    Layout { name: "2G (QEMU's virt of riscv64, Firecracker on arm64)", from: 0 },
+];
+
+/// How a raw file of `size` bytes may be laid out, and what to call it. Holes come first: without its hole a PC's kernel
+/// may be found just the same, as it lies below, and all memory behind is misplaced.
+#[cfg_attr(not(test), expect(dead_code, reason = "locate.rs does not ask it yet"))]
+pub(crate) fn layouts(size: u64) -> impl Iterator<Item = (&'static str, RawMemory)> {
+    let fitting = LAYOUTS.iter().filter(move |layout| size > layout.from);
+    fitting.filter_map(|Layout { name, .. }| Some((*name, name.split_once(' ')?.0.parse().ok()?)))
+}
+
 /// Opens a file as raw memory. What machine that is, and what lies where, only a kernel file can tell.
 ///
 /// # Errors
@@ -140,6 +167,27 @@ mod tests {
             ("99999999999T", "99999999999T: not a number"),
         ] {
             assert_eq!(placed(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_layout_that_fits_a_file_can_be_placed_in_it() {
+        for (size, expected) in [
+            (1, "0 1G 2G"),
+            (0xb000_0000, "0 1G 2G"),
+            (0xb000_1000, "0:2G,4G 0 1G 2G"),
+            (3 << 30, "0:2G,4G 0 1G 2G"),
+            (0xc000_1000, "0:2G,4G 0:3G,4G 0 1G 2G"),
+            (4 << 30, "0:2G,4G 0:3G,4G 0:0xd0000000,4G 0 1G 2G"),
+            (1 << 40, "0:2G,4G 0:3G,4G 0:0xd0000000,4G 0 1G 2G"),
+        ] {
+            let found: Vec<_> = layouts(size).collect();
+            let names: Vec<&str> = found.iter().filter_map(|(name, _)| name.split(' ').next()).collect();
+            assert_eq!(names.join(" "), expected, "{size:#x}");
+            for (name, layout) in found {
+                let extents = layout.extents(size).unwrap();
+                assert_eq!(extents.iter().map(|extent| extent.len).sum::<u64>(), size, "{name}");
+            }
         }
     }
 }
