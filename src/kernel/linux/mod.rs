@@ -23,6 +23,7 @@ mod tasks;
 mod told;
 mod user;
 mod vmcoreinfo;
+mod vmcoreinfo_scan;
 
 pub(super) use locate::locate;
 pub use told::{Origin, Told};
