@@ -1,6 +1,7 @@
 //! A kernel file: ELF, read with goblin in pieces, so that a file of 500 MB costs its headers.
 
 use super::elf_hash::HashTable;
+use super::elf_names::Names;
 use super::{Kind, Symbol};
 use crate::image::Source;
 use crate::{Error, Result};
@@ -19,8 +20,6 @@ use std::sync::{Arc, OnceLock};
 
 /// Symbols read at a time when the whole table is gone through.
 const CHUNK: u64 = 4096;
-/// No name is longer: C++ and Rust names of a few KiB exist.
-const NAME_LIMIT: usize = 4096;
 /// Names looked up one at a time before an index pays.
 const SCANS: usize = 4;
 
@@ -229,9 +228,7 @@ impl KernelFile {
     /// that point there.
     fn scan(&self, name: &str) -> Vec<u32> {
         let Some(table) = &self.symtab else { return Vec::new() };
-        let Ok(names) = self.source.bytes(table.names.0, table.names.1) else { return Vec::new() };
-        let wanted: Vec<u8> = name.bytes().chain([0]).collect();
-        let places: Vec<usize> = memchr::memmem::find_iter(&names, &wanted).collect();
+        let places = Names::of(&*self.source, table.names).places(name);
         let mut found = Vec::new();
         self.each(|index, sym| {
             if places.binary_search(&sym.st_name).is_ok() {
@@ -250,13 +247,9 @@ impl KernelFile {
     }
 
     fn sort_names(&self) -> Vec<(u32, u32)> {
-        let (at, len) = self.symtab.as_ref().map_or((0, 0), |table| table.names);
-        let names = self.source.bytes(at, len).unwrap_or_default();
-        self.sorted(|sym| {
-            let name = names.get(sym.st_name..)?;
-            let name = name.get(..memchr::memchr(0, name)?)?;
-            (!name.is_empty()).then(|| hash(name))
-        })
+        let table = self.symtab.as_ref().map_or((0, 0), |table| table.names);
+        let mut names = Names::of(&*self.source, table);
+        self.sorted(|sym| names.get(sym.st_name).filter(|name| !name.is_empty()).map(hash))
     }
 
     fn sort_addresses(&self) -> (Vec<u64>, Vec<u32>) {
@@ -266,7 +259,7 @@ impl KernelFile {
     }
 
     /// The symbols that have a key, sorted by it.
-    fn sorted<K: Ord>(&self, key: impl Fn(&Sym) -> Option<K>) -> Vec<(K, u32)> {
+    fn sorted<K: Ord>(&self, mut key: impl FnMut(&Sym) -> Option<K>) -> Vec<(K, u32)> {
         let mut sorted = Vec::new();
         self.each(|index, sym| {
             let key = if is_named_thing(&sym) { key(&sym) } else { None };
@@ -404,17 +397,7 @@ fn table(source: &dyn Source, sections: &[Section], symtab: &SectionHeader, ctx:
 
 /// A NUL-terminated string of a string table.
 fn string_at(source: &dyn Source, table: (u64, u64), at: usize) -> Option<String> {
-    let left = usize::try_from(table.1.checked_sub(at as u64)?).ok()?;
-    let mut text = Vec::new();
-    for limit in [64, NAME_LIMIT] {
-        text.resize(left.min(limit), 0);
-        let got = source.read_at(table.0.checked_add(at as u64)?, &mut text).ok()?;
-        if let Some(end) = memchr::memchr(0, text.get(..got)?) {
-            text.truncate(end);
-            return Some(String::from_utf8_lossy(&text).into_owned());
-        }
-    }
-    None
+    Names::of(source, table).get(at).map(|name| String::from_utf8_lossy(name).into_owned())
 }
 
 /// FNV-1a: the names are short, and equal hashes cost no more than a comparison.

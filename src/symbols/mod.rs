@@ -8,6 +8,7 @@ mod debug_file;
 mod dwarf;
 mod elf;
 mod elf_hash;
+mod elf_names;
 pub mod kallsyms;
 pub mod served;
 mod types;
