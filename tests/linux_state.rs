@@ -5,6 +5,8 @@ mod support;
 mod synth;
 
 use kgdbserver::kernel::kinfo::{KinfoProc, Op};
+use kgdbserver::kvm::SWIF_DEV_PREFIX;
+use kgdbserver_arch::Va;
 use std::collections::{BTreeMap, HashMap};
 use support::linux::{Guest, guests, unescaped};
 
@@ -191,4 +193,91 @@ fn open_files_with_their_paths() {
 /// thread has ended.
 fn is_reported(guest: &Guest, pid: u32) -> bool {
     pid != guest.player("leaderless") && guest.by_process("fdinfo").contains_key(&pid)
+}
+
+/// Ticks that three CPUs have in 20 seconds: longer than it takes from the report to the image.
+const LATER: u64 = 6000;
+
+#[test]
+fn the_machines_state() {
+    for guest in guests() {
+        let (kvm, name) = (&guest.kvm, &guest.name);
+        if kvm.symbols().address("avenrun").is_none() {
+            let why = kvm.getloadavg().expect_err("no symbol").to_string();
+            assert_eq!(why, "avenrun: no such symbol", "{name}");
+            eprintln!("skipped: {name}: its table of symbols has functions only");
+            continue;
+        }
+        let told: Vec<f64> =
+            guest.lines("loadavg")[0].split(' ').take(3).map(|load| load.parse().unwrap()).collect();
+        let loads = kvm.getloadavg().expect("load");
+        // Reckoned every five seconds, and rising: the cast has just come on stage.
+        let rising = |(load, told): (&f64, &f64)| (told / 2.0 - 0.05..told * 4.0 + 0.1).contains(load);
+        assert!(loads.iter().zip(&told).all(rising), "{name}: {loads:?} {told:?}");
+
+        // cpu USER NICE SYSTEM IDLE IOWAIT IRQ SOFTIRQ STEAL
+        let told: Vec<u64> = guest.lines("cpu-stat")[0]
+            .split_whitespace()
+            .skip(1)
+            .map(|ticks| ticks.parse().unwrap())
+            .collect();
+        let time = kvm.getcptime().expect("times");
+        let got = [time.user, time.nice, time.system, time.interrupt, time.idle];
+        let told = [told[0], told[1], told[2], told[5] + told[6], told[3] + told[4]];
+        for (got, told) in got.into_iter().zip(told) {
+            assert!((told.saturating_sub(20)..told + LATER).contains(&got), "{name}: {time:?} {told:?}");
+        }
+
+        // FILE TYPE SIZE USED PRIORITY
+        let told: Vec<(&str, u64)> = guest.lines("swaps")[1..]
+            .iter()
+            .map(|line| {
+                let words: Vec<&str> = line.split_whitespace().collect();
+                (words[0], words[2].parse().unwrap())
+            })
+            .collect();
+        let page = 1 << kvm.image().page_shift;
+        let swap = kvm.getswapinfo(SWIF_DEV_PREFIX).expect("swap").items;
+        let got: Vec<(&str, u64)> =
+            swap.iter().map(|file| (file.name.as_str(), file.total * page / 1024)).collect();
+        assert_eq!(got, told, "{name}");
+        assert!(swap[0].used > 1000 && swap[0].used < swap[0].total, "{name}: {swap:?}");
+        assert_eq!(kvm.getswapinfo(0).expect("swap").items[0].name, "loop5", "{name}");
+    }
+}
+
+#[test]
+fn per_cpu_variables() {
+    for guest in guests() {
+        let (kvm, name) = (&guest.kvm, &guest.name);
+        if kvm.symbols().per_cpu().is_none() {
+            continue;
+        }
+        let cpus = guest
+            .lines("cpu-stat")
+            .iter()
+            .filter(|line| line.starts_with("cpu") && !line.starts_with("cpu "))
+            .count() as u32;
+        assert_eq!(kvm.getncpus().expect("CPUs"), cpus, "{name}");
+        let max = kvm.getmaxcpu().expect("CPUs");
+        assert!(max >= cpus, "{name}: {max}");
+        // Every CPU's run queue knows whose it is.
+        let member = kvm.symbols().types().require("rq", "cpu").expect("rq.cpu");
+        for cpu in 0..cpus {
+            kvm.dpcpu_setcpu(cpu).expect("a CPU");
+            let queue = kvm.symbol("runqueues").expect("runqueues").va;
+            let number = kvm.space().uint(Va(queue.0 + member.offset), 4).expect("a number");
+            assert_eq!(number, u64::from(cpu), "{name}");
+            let area = kvm.getpcpu(cpu).expect("a CPU").expect("its area");
+            let start = kvm.symbols().per_cpu().unwrap().start.0;
+            let at = (kvm.symbols().address("runqueues").unwrap().0 - start + member.offset) as usize;
+            assert_eq!(area[at..at + 4], cpu.to_le_bytes(), "{name}");
+        }
+        assert_eq!(kvm.getpcpu(max).expect("none"), None, "{name}");
+        assert_eq!(
+            kvm.dpcpu_setcpu(max).expect_err("no CPU").to_string(),
+            format!("CPU {max} too big"),
+            "{name}"
+        );
+    }
 }

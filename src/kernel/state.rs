@@ -59,7 +59,7 @@ pub struct OpenFile {
 /// A swap device, `struct kvm_swap`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Swap {
-    /// The device's name, without `/dev/`; empty where the image cannot tell.
+    /// The device's name, without `/dev/`, or a swap file's path; empty where the image cannot tell.
     pub name: String,
     /// Pages in use.
     pub used: u64,
@@ -69,7 +69,8 @@ pub struct Swap {
     pub flags: u32,
 }
 
-/// Ticks that all CPUs together spent, by what they did.
+/// Ticks that all CPUs together spent, by what they did. A second has `stathz` of them (mostly 127 or 128); of Linux they
+/// are those of `/proc/stat`, 100 a second.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[allow(missing_docs)] // the names are the documentation
 pub struct CpuTime {
@@ -83,10 +84,10 @@ pub struct CpuTime {
 /// How many CPUs there are, and where each one's own data lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cpus {
-    /// CPUs in use, `mp_ncpus`.
+    /// CPUs in use, `mp_ncpus`; of Linux, those that are online.
     pub count: u32,
-    /// CPUs that the kernel was built for, `mp_maxcpus`.
+    /// CPUs that the kernel was built for, `mp_maxcpus`; of Linux, those that there can be (`nr_cpu_ids`).
     pub max: u32,
-    /// Each one's `struct pcpu`, by number; none of a CPU that is absent.
+    /// Each one's `struct pcpu`, or Linux's per-CPU area, by number; none of a CPU that is absent.
     pub pcpu: Vec<Option<Va>>,
 }

@@ -25,8 +25,9 @@ impl Kvm {
     pub fn getswapinfo(&self, flags: i32) -> Result<Listing<Swap>> {
         let mut devices = self.noted(self.kernel().and_then(|kernel| kernel.swap(self.space())))?;
         if flags & SWIF_DEV_PREFIX != 0 {
-            let named = devices.items.iter_mut().filter(|device| !device.name.is_empty());
-            named.for_each(|device| device.name.insert_str(0, "/dev/"));
+            // A path is that of a swap file.
+            let named = |device: &&mut Swap| !device.name.is_empty() && !device.name.starts_with('/');
+            devices.items.iter_mut().filter(named).for_each(|device| device.name.insert_str(0, "/dev/"));
         }
         Ok(devices)
     }

@@ -50,12 +50,21 @@ impl Kvm {
     }
 
     /// The symbol of a name; failing that, the variable of the network stack (VNET) or of the CPU that
-    /// [`Self::dpcpu_setcpu`] chose (DPCPU) that has this name, at the address of its copy.
+    /// [`Self::dpcpu_setcpu`] chose (DPCPU) that has this name, at the address of its copy. Linux's per-CPU variables have
+    /// symbols too, which lead nowhere: there the copy comes first.
     pub fn symbol(&self, name: &str) -> Option<Symbol> {
-        self.symbols.by_name(name).or_else(|| {
+        let copy = || {
             let cpu = self.dpcpu.load(Ordering::Relaxed);
             let found = self.kernel().ok()?.copied_variable(self.space(), name, cpu)?;
             self.noted(found).ok()
-        })
+        };
+        match self.symbols.by_name(name) {
+            Some(symbol) if !self.is_per_cpu(&symbol) => Some(symbol),
+            found => copy().or(found),
+        }
+    }
+
+    fn is_per_cpu(&self, symbol: &Symbol) -> bool {
+        self.linux().is_some() && self.symbols.per_cpu().is_some_and(|area| area.contains(&symbol.va))
     }
 }

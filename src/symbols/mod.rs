@@ -129,8 +129,10 @@ impl Symbols {
     pub fn moved_by(self, slide: u64) -> Self {
         let per_cpu = |section: &&Section| section.name == ".data..percpu" && section.header.sh_addr == 0;
         let sections = self.file.iter().flat_map(|file| file.sections());
-        let size = sections.filter(per_cpu).map(|section| section.header.sh_size).next().unwrap_or(0);
-        Self { moved: Moved { slide, fixed: 0..size }, ..self }
+        // With the symbol at their end.
+        let fixed =
+            sections.filter(per_cpu).map(|section| 0..section.header.sh_size.saturating_add(1)).next();
+        Self { moved: Moved { slide, fixed: fixed.unwrap_or_default() }, ..self }
     }
 
     /// By how much the kernel's addresses are higher than its file's; wraps.
@@ -213,6 +215,11 @@ impl Symbols {
     /// The address of a symbol.
     pub fn address(&self, name: &str) -> Option<Va> {
         self.by_name(name).map(|symbol| symbol.va)
+    }
+
+    /// Where a Linux kernel's per-CPU variables were linked. Each CPU has copies of them elsewhere.
+    pub fn per_cpu(&self) -> Option<Range<Va>> {
+        Some(self.address("__per_cpu_start")?..self.address("__per_cpu_end")?)
     }
 
     /// The nearest symbol at or below an address, and the distance to it in bytes.

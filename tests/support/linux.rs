@@ -15,7 +15,7 @@ pub struct Guest {
 }
 
 /// Those that must be readable, if they are there. Of others it is said if they are not.
-const READABLE: [&str; 4] = ["amd64l4", "amd64-612", "amd64panic", "arm64"];
+const READABLE: [&str; 5] = ["amd64", "amd64l4", "amd64-612", "amd64panic", "arm64"];
 
 /// Every guest with a whole image of a kernel that can be read without a kernel file.
 pub fn guests() -> Vec<Guest> {

@@ -20,7 +20,7 @@ pub(super) struct Cpu {
 
 impl Linux {
     /// The CPUs that the kernel has brought up.
-    pub(super) fn cpus(&self, mem: &Space) -> Result<Vec<Cpu>> {
+    pub(super) fn present_cpus(&self, mem: &Space) -> Result<Vec<Cpu>> {
         let fields = self.fields(mem);
         let queues = match fields.variable("runqueues") {
             Ok(variable) => PerCpu::find(&fields)?.all(variable),

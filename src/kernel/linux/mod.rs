@@ -2,9 +2,11 @@
 //! is translated from VMCOREINFO.
 
 mod args;
+mod cptime;
 mod cpus;
 mod files;
 mod init_task;
+mod loadavg;
 mod locate;
 mod log;
 mod members;
@@ -19,6 +21,7 @@ mod printk_log;
 mod procs;
 mod registers;
 mod scan;
+mod swap;
 mod tasks;
 mod told;
 mod user;
@@ -31,12 +34,12 @@ pub use vmcoreinfo::Vmcoreinfo;
 
 use super::fields::Fields;
 use super::kinfo::KinfoProc;
-use super::state::{Log, Module, OpenFile};
+use super::state::{CpuTime, Cpus, Log, Module, OpenFile, Swap};
 use super::unwind::Table;
 use super::{Evidence, Kernel, Listing, Process, Thread, text};
 use crate::Result;
 use crate::space::Space;
-use crate::symbols::Symbols;
+use crate::symbols::{Symbol, Symbols};
 use kgdbserver_arch::{Machine, PacMask, Registers, Va};
 use std::sync::Arc;
 
@@ -73,7 +76,7 @@ impl Linux {
             orc: orc::Orc::find(&fields).ok(),
             present: 1,
         };
-        linux.present = linux.cpus(evidence.mem).map_or(1, |cpus| cpus.len());
+        linux.present = linux.present_cpus(evidence.mem).map_or(1, |cpus| cpus.len());
         Ok(linux)
     }
 
@@ -150,6 +153,38 @@ impl Kernel for Linux {
 
     fn files(&self, mem: &Space, pid: Option<u32>) -> Result<Listing<OpenFile>> {
         self.open_files(mem, pid)
+    }
+
+    fn loadavg(&self, mem: &Space) -> Result<[f64; 3]> {
+        loadavg::read(&self.fields(mem))
+    }
+
+    fn swap(&self, mem: &Space) -> Result<Listing<Swap>> {
+        swap::files(&self.fields(mem))
+    }
+
+    fn cptime(&self, mem: &Space) -> Result<CpuTime> {
+        cptime::read(&self.fields(mem))
+    }
+
+    fn cpus(&self, mem: &Space) -> Result<Cpus> {
+        percpu::cpus(&self.fields(mem))
+    }
+
+    fn pcpu_size(&self) -> Result<u64> {
+        percpu::size(&self.symbols)
+    }
+
+    fn zpcpu(&self, mem: &Space, base: Va, cpu: u32) -> Result<Va> {
+        Ok(Va(base.0.wrapping_add(percpu::offset(&self.fields(mem), cpu)?)))
+    }
+
+    fn dpcpu_offset(&self, mem: &Space, cpu: u32) -> Result<u64> {
+        percpu::offset(&self.fields(mem), cpu)
+    }
+
+    fn copied_variable(&self, mem: &Space, name: &str, cpu: u32) -> Option<Result<Symbol>> {
+        percpu::copy(&self.fields(mem), name, cpu)
     }
 
     fn args(&self, mem: &Space, task: Va, limit: usize) -> Result<Listing<String>> {

@@ -69,7 +69,7 @@ impl Linux {
     }
 
     pub(super) fn all_threads(&self, mem: &Space) -> Result<Listing<Thread>> {
-        let (cpus, why) = match self.cpus(mem) {
+        let (cpus, why) = match self.present_cpus(mem) {
             Ok(cpus) => (cpus, None),
             Err(error) => (Vec::new(), Some(error)),
         };
