@@ -104,6 +104,30 @@ impl Radix {
         }
     }
 
+    /// How many tables of a tree cannot be read, of the first few hundred: none if memory is where the tree expects it.
+    pub fn lost_tables(&self, mem: &dyn ReadPhys, root: Pa) -> usize {
+        const LIMIT: usize = 256;
+        let (mut lost, mut seen) = (0, 0);
+        let mut open = vec![(root, self.index_bits.len().saturating_sub(1))];
+        while let Some((table, level)) = open.pop().filter(|_| seen < LIMIT) {
+            seen += 1;
+            let bits = self.index_bits.get(level).copied().unwrap_or(0);
+            for index in 0..1u64 << bits {
+                let below = match self.entry(mem, table, level, Va(index << self.shift(level))) {
+                    Ok(raw) => (self.decode)(raw, level),
+                    Err(_) => {
+                        lost += 1;
+                        break;
+                    }
+                };
+                if let (Entry::Table(pa), Some(level @ 1..)) = (below, level.checked_sub(1)) {
+                    open.push((pa, level));
+                }
+            }
+        }
+        lost
+    }
+
     /// Bytes from an address to the end of what one entry of `level` covers.
     pub fn rest(&self, level: usize, va: Va) -> u64 {
         let size = 1u64 << self.shift(level);

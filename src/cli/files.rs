@@ -99,7 +99,11 @@ impl Files {
             force: named.force,
             image: named.wrapping.settings(),
             raw_memory: named.raw_memory.clone(),
-            hints: Hints { vmcoreinfo: named.vmcoreinfo.clone(), vmcoreinfo_at: named.vmcoreinfo_at.map(Pa) },
+            hints: Hints {
+                vmcoreinfo: named.vmcoreinfo.clone(),
+                vmcoreinfo_at: named.vmcoreinfo_at.map(Pa),
+                ..Hints::default()
+            },
         };
         let kvm = Kvm::open_with(image, options)?;
         kvm.set_user_registers(named.user_regs);

@@ -122,7 +122,6 @@ static LAYOUTS: &[Layout] = &[
 
 /// How a raw file of `size` bytes may be laid out, and what to call it. Holes come first: without its hole a PC's kernel
 /// may be found just the same, as it lies below, and all memory behind is misplaced.
-#[cfg_attr(not(test), expect(dead_code, reason = "locate.rs does not ask it yet"))]
 pub(crate) fn layouts(size: u64) -> impl Iterator<Item = (&'static str, RawMemory)> {
     let fitting = LAYOUTS.iter().filter(move |layout| size > layout.from);
     fitting.filter_map(|Layout { name, .. }| Some((*name, name.split_once(' ')?.0.parse().ok()?)))

@@ -273,6 +273,8 @@ pub struct Hints {
     pub vmcoreinfo: Option<PathBuf>,
     /// Where VMCOREINFO lies in physical memory.
     pub vmcoreinfo_at: Option<Pa>,
+    /// Memory is searched for VMCOREINFO below this address only.
+    pub search_below: Option<Pa>,
 }
 
 /// A kernel found in an image that holds nothing but physical memory.

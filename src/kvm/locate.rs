@@ -1,14 +1,18 @@
 //! Finds the kernel in an image that tells nothing of virtual addresses.
 
-use crate::image::{Image, RawMemory, Source, raw};
+use crate::image::{Image, Source, raw};
 use crate::kernel::{self, Found, Hints};
-use crate::space::Space;
+use crate::space::{Phys, Space};
 use crate::symbols::Symbols;
 use crate::{Error, Result};
-use kgdbserver_arch::{By, Located, Machine};
+use kgdbserver_arch::{By, Located, Machine, Region, Via};
 use std::sync::Arc;
 
-/// What no format recognised is raw memory if a kernel is found in it.
+/// Kernels keep what they are found by in the first part of memory; a file that is no image is not read to its end for that.
+const SEARCHED: u64 = 1 << 30;
+
+/// What no format recognised is raw memory if a kernel is found in it. Of the ways in which emulators lay memory out, the
+/// one counts in which most of the kernel's page tables are where the kernel expects them.
 pub(super) fn recognise_raw(
     error: Error,
     source: Arc<dyn Source>,
@@ -16,14 +20,44 @@ pub(super) fn recognise_raw(
     hints: &Hints,
 ) -> Result<Image> {
     let Error::UnknownFormat { path, tried } = error else { return Err(error) };
-    let Some(machine) = symbols.file().and_then(|file| file.machine()) else {
-        return Err(Error::UnknownFormat { path, tried });
-    };
-    let image = raw::open(source, &RawMemory::default())?;
-    match kernel::locate(&image, Some(machine), symbols, hints) {
-        Ok(_) => Ok(image),
-        Err(why) => Err(Error::UnknownFormat { path, tried: format!("{tried}; {}: {why}", raw::NAME) }),
+    let machine = symbols.file().and_then(|file| file.machine());
+    let mut best: Option<(usize, &str, Image)> = None;
+    let mut failed = None;
+    for (name, layout) in raw::layouts(source.len()) {
+        let image = raw::open(source.clone(), &layout)?;
+        let end = image.memory.pages().next().and_then(|first| first.checked_add(SEARCHED));
+        let hints = Hints { search_below: end, ..hints.clone() };
+        let lost = match kernel::locate(&image, machine, symbols, &hints) {
+            Ok(found) => lost_tables(&image, &found),
+            Err(why) => {
+                failed = Some(why);
+                continue;
+            }
+        };
+        if best.as_ref().is_none_or(|(least, ..)| lost < *least) {
+            best = Some((lost, name, image));
+        }
     }
+    match best {
+        Some((_, name, mut image)) => {
+            if !name.starts_with("0 ") {
+                image.warnings.push(format!("raw memory, taken for {name}; --raw-memory says otherwise"));
+            }
+            Ok(image)
+        }
+        None => {
+            let why = failed.map(|why| why.to_string()).unwrap_or_default();
+            Err(Error::UnknownFormat { path, tried: format!("{tried}; {}: {why}", raw::NAME) })
+        }
+    }
+}
+
+fn lost_tables(image: &Image, found: &Found) -> usize {
+    let of = |region: &Region| match &region.via {
+        Via::Tables { form, root } => form.lost_tables(&Phys(&*image.memory), *root),
+        _ => 0,
+    };
+    found.located.regions.iter().map(of).sum()
 }
 
 /// Finds the kernel in an image that tells nothing of virtual addresses.

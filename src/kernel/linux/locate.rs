@@ -2,6 +2,7 @@
 
 use super::told::{Known, Origin, Told};
 use super::vmcoreinfo::Vmcoreinfo;
+use super::vmcoreinfo_scan::{self, Candidate};
 use crate::image::{Addr, Image};
 use crate::kernel::{Found, Hints};
 use crate::space::Space;
@@ -13,18 +14,56 @@ use std::sync::Arc;
 /// The longest VMCOREINFO is a page.
 const INFO_LIMIT: usize = 64 << 10;
 
+/// No image holds more kernels: the one that crashed, the one that dumped it, and what earlier boots left.
+const KERNELS: usize = 16;
+/// How far behind a kernel's VMCOREINFO another's is looked for, in bytes.
+const NEIGHBOURHOOD: u64 = 1 << 30;
+
 /// Finds the kernel that VMCOREINFO tells of; none if there is no such thing.
 pub(crate) fn locate(
     image: &Image,
     machine: Option<Machine>,
-    _symbols: &Symbols,
+    symbols: &Symbols,
     hints: &Hints,
 ) -> Option<Result<Found>> {
-    let told = match read(image, hints) {
-        Ok(told) => told?,
-        Err(error) => return Some(Err(error)),
+    match read(image, hints) {
+        Ok(Some(told)) => Some(found(image, machine, told)),
+        Ok(None) => search(image, machine, symbols, hints).map(Ok),
+        Err(error) => Some(Err(error)),
+    }
+}
+
+/// Searches memory for VMCOREINFO of a kernel that is there; the first one counts. A kernel file that is not Linux's makes it
+/// pointless.
+fn search(image: &Image, machine: Option<Machine>, symbols: &Symbols, hints: &Hints) -> Option<Found> {
+    let other = symbols.file().is_some() && symbols.address("init_task").is_none();
+    if other || image.plain.is_none() {
+        return None;
+    }
+    let looked = |bytes: u64| {
+        if bytes >> 30 > 0 {
+            log::info!("searching memory for a Linux kernel: {} GiB", bytes >> 30);
+        }
     };
-    Some(found(image, machine, told))
+    let kernel = |candidate: Candidate| {
+        let told = Told::new(image, at(image, candidate.pa)?, Origin::Search(candidate.pa));
+        found(image, machine, told).ok()
+    };
+    let end = hints.search_below.unwrap_or(Pa(u64::MAX));
+    let mut near = vmcoreinfo_scan::at_pages(image, looked).take_while(|candidate| candidate.pa < end);
+    let Some((pa, mut first)) = near.find_map(|candidate| Some((candidate.pa, kernel(candidate)?))) else {
+        let everywhere = || vmcoreinfo_scan::elsewhere(image, looked).find_map(kernel);
+        return if hints.search_below.is_none() { everywhere() } else { None };
+    };
+    // A kernel keeps two copies; others are of a crash kernel, or of an earlier boot.
+    let around = Pa(pa.0.saturating_add(NEIGHBOURHOOD)).min(end);
+    let others =
+        near.take_while(|candidate| candidate.pa < around).filter_map(kernel).map(|other| other.located.at);
+    let mut others: Vec<Pa> = others.filter(|at| *at != first.located.at).take(KERNELS).collect();
+    others.sort_unstable();
+    others.dedup();
+    first.located.by = By::Search(others);
+    Some(first)
 }
 
 /// VMCOREINFO, from where the user said, or from the image's notes.
@@ -74,7 +113,9 @@ fn found(image: &Image, machine: Option<Machine>, told: Told) -> Result<Found> {
         Origin::Search(_) => By::Search(Vec::new()),
         _ => By::Dump,
     };
-    if told.proved(&mem) == Some(false) {
+    // What a search found is one text among others, until memory proves it.
+    let proved = told.proved(&mem).unwrap_or(!matches!(told.origin, Origin::Search(_)));
+    if !proved {
         return Err(Error::Unsupported(format!(
             "VMCOREINFO ({}) tells of Linux {}, but memory at its addresses holds something else",
             told.origin,
