@@ -12,6 +12,8 @@ mod loadavg;
 mod modules;
 mod msgbuf;
 mod pargs;
+mod pmap;
+mod ps_strings;
 pub mod state;
 pub mod unwind;
 

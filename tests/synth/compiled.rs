@@ -3,13 +3,17 @@
 //! The compiler lays out the structures, fills them, and describes them in DWARF, so nothing here knows an offset. Needs
 //! `cc`, `nm` and `objcopy` for x86-64; without them there is no kernel, and the tests say so.
 
+use super::machine::{self, Machine};
 use super::minidump::{Minidump, Rights, SUPERPAGE};
+use super::put;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const BASE: u64 = 0xffff_ffff_8020_0000;
+/// Where kernels are loaded that cannot be moved, from the begin of memory on.
 const FRAME: u64 = 0x20_0000;
+/// ELF's `e_machine`.
+const E_MACHINE: usize = 18;
 
 pub struct Compiled {
     folder: tempfile::TempDir,
@@ -21,18 +25,22 @@ impl Compiled {
     /// Compiles `tests/data/SOURCE`. The folder holds `full` (with debugging information), `kernel` (without) and
     /// `kernel.debug` (that information alone), and, once saved, `vmcore`.
     pub fn new(source: &str) -> Option<Self> {
+        Self::on(&machine::AMD64, source, &[])
+    }
+
+    /// The same for another machine that stores the low byte first. The compiler makes data for a PC with pointers as wide,
+    /// which are the same; there is no code.
+    pub fn on(machine: &'static Machine, source: &str, more: &[&str]) -> Option<Self> {
+        assert_eq!(machine.endian, super::Endian::Little, "the host's compiler");
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = |name: &str| folder.path().join(name);
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(source);
         let compiler = std::env::var("CC_X86_64").unwrap_or_else(|_| "cc".into());
         let mut cc = Command::new(compiler);
-        cc.args(["-g", "-ffreestanding", "-fno-pic", "-no-pie", "-static", "-nostdlib", "-mcmodel=kernel"]);
-        cc.args([
-            "-Wl,-Ttext-segment=0xffffffff80200000",
-            "-Wl,--build-id=sha1",
-            "-Wl,-e,0",
-            "-Wl,--no-warn-rwx-segments",
-        ]);
+        cc.args(["-g", "-ffreestanding", "-fno-pic", "-no-pie", "-static", "-nostdlib"]);
+        cc.arg(format!("-Wl,-Ttext-segment={:#x}", machine.text));
+        cc.args(["-Wl,--build-id=sha1", "-Wl,-e,0", "-Wl,--no-warn-rwx-segments"]);
+        cc.arg(if machine.word == 4 { "-m32" } else { "-mcmodel=kernel" }).args(more);
         let made = cfg!(target_arch = "x86_64")
             && run(cc.arg("-o").arg(file("full")).arg(&source))
             && run(Command::new("objcopy").arg("-g").arg(file("full")).arg(file("kernel")))
@@ -43,7 +51,12 @@ impl Compiled {
             eprintln!("skipped: no compiler and objcopy for x86-64 here");
             return None;
         }
-        let dump = load(&std::fs::read(file("full")).expect("the kernel"));
+        for name in ["full", "kernel", "kernel.debug"] {
+            let mut elf = std::fs::read(file(name)).expect("the kernel");
+            put(&mut elf, E_MACHINE, &machine.endian.u16(machine.elf.0));
+            std::fs::write(file(name), elf).expect("write the kernel");
+        }
+        let dump = load(machine, &std::fs::read(file("full")).expect("the kernel"));
         let symbols = symbols(&file("full"));
         Some(Self { folder, symbols, dump })
     }
@@ -63,9 +76,14 @@ impl Compiled {
         self.poke(name, offset, &value.to_le_bytes())
     }
 
+    /// Where a variable lies in physical memory.
+    pub fn physical(&self, name: &str) -> u64 {
+        self.dump.translated(self.symbol(name)).expect("mapped")
+    }
+
     /// Leaves the page of a variable out of the dump.
     pub fn omit(&mut self, name: &str) -> &mut Self {
-        let pa = self.symbol(name) - BASE + FRAME;
+        let pa = self.physical(name);
         self.dump.omit(pa);
         self
     }
@@ -110,15 +128,26 @@ fn symbols(file: &Path) -> BTreeMap<String, u64> {
 }
 
 /// The loaded segments, in two large pages.
-fn load(elf: &[u8]) -> Minidump {
-    let word = |at: usize| u64::from_le_bytes(elf[at..at + 8].try_into().expect("eight bytes"));
-    let half = |at: usize| usize::from(u16::from_le_bytes([elf[at], elf[at + 1]]));
-    let mut dump = Minidump::new(3);
-    dump.map(BASE, FRAME, SUPERPAGE, Rights::Execute);
-    dump.map(BASE + SUPERPAGE, FRAME + SUPERPAGE, SUPERPAGE, Rights::Write);
-    for header in (word(32) as usize..).step_by(half(54)).take(half(56)) {
-        if elf[header] == 1 {
-            let [offset, address, in_file, size] = [8, 16, 32, 40].map(|field| word(header + field));
+fn load(machine: &'static Machine, elf: &[u8]) -> Minidump {
+    let number = |at: usize, bytes: usize| {
+        elf[at..at + bytes].iter().rev().fold(0, |value: u64, byte| value << 8 | u64::from(*byte))
+    };
+    let mut dump = Minidump::of(machine, machine.newest);
+    match machine.moved_to() {
+        Some(phys) => dump.alias(machine.text..machine.text + 2 * SUPERPAGE, phys + machine.text),
+        None => {
+            let frame = machine.ram + FRAME;
+            dump.map(machine.text, frame, SUPERPAGE, Rights::Execute);
+            dump.map(machine.text + SUPERPAGE, frame + SUPERPAGE, SUPERPAGE, Rights::Write);
+        }
+    }
+    // Offsets in the file's header, and in a segment's: where it lies in the file and in memory, how much, and of what.
+    let word = machine.word as usize;
+    let (table, size, segment) = if word == 4 { (28, 42, [4, 8, 16, 20]) } else { (32, 54, [8, 16, 32, 40]) };
+    let count = number(size + 2, 2) as usize;
+    for header in (number(table, word) as usize..).step_by(number(size, 2) as usize).take(count) {
+        if number(header, 4) == 1 {
+            let [offset, address, in_file, size] = segment.map(|field| number(header + field, word));
             let mut bytes = elf[offset as usize..(offset + in_file) as usize].to_vec();
             bytes.resize(size as usize, 0);
             dump.write(address, &bytes);
