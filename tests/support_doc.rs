@@ -14,6 +14,18 @@ Made from the tables in the code (`KGDBSERVER_BLESS=1 cargo test --test support_
 in the [README](../README.md#what-it-opens).
 ";
 
+/// What no table holds.
+const TAIL: &str = "
+## The memory of processes
+
+Arguments and environments that the kernel keeps no copy of, and user addresses in a debugger, where the image holds the
+pages. Seen on real dumps of x86_64 (FreeBSD); on synthetic ones of aarch64, i386 (with and without PAE), riscv64, arm (v6 and
+later) and powerpc64le (radix tree), and of DragonFly. A hashed page table of PowerPC is not searched for them.
+
+All of DragonFly was seen on synthetic dumps only: processes, threads, arguments, environments, files, modules, messages, swap,
+load, CPU times, per-CPU data.
+";
+
 #[test]
 fn the_page_is_what_the_tables_say() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/support.md");
@@ -42,7 +54,7 @@ fn page() -> String {
             }
         }
     }
-    page
+    page + TAIL
 }
 
 fn processor(arch: &Arch, system: &str, row: &Bsd) -> Vec<String> {

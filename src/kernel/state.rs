@@ -70,7 +70,7 @@ pub struct Swap {
 }
 
 /// Ticks that all CPUs together spent, by what they did. A second has `stathz` of them (mostly 127 or 128); of Linux they
-/// are those of `/proc/stat`, 100 a second.
+/// are those of `/proc/stat`, 100 a second; of DragonFly they are microseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[allow(missing_docs)] // the names are the documentation
 pub struct CpuTime {
@@ -88,6 +88,7 @@ pub struct Cpus {
     pub count: u32,
     /// CPUs that the kernel was built for, `mp_maxcpus`; of Linux, those that there can be (`nr_cpu_ids`).
     pub max: u32,
-    /// Each one's `struct pcpu`, or Linux's per-CPU area, by number; none of a CPU that is absent.
+    /// Each one's `struct pcpu` (DragonFly: `struct globaldata`), or Linux's per-CPU area, by number; none of a CPU that is
+    /// absent.
     pub pcpu: Vec<Option<Va>>,
 }

@@ -4,6 +4,10 @@
 typedef unsigned long u64;
 typedef unsigned int u32;
 
+#define PA(object) ((u64)(object) + 0x80000000UL)
+#define PAGE __attribute__((aligned(4096)))
+#define PRESENT 7
+
 struct pcb { u64 pad[9], pcb_r15, pcb_r14, pcb_r13, pcb_r12, pcb_rbp, pcb_rsp, pcb_rbx, pcb_rip; };
 struct thread {
 	struct { struct thread *tqe_next, **tqe_prev; } td_threadq, td_allq;
@@ -41,11 +45,16 @@ struct linker_file {
 struct msgbuf { u32 msg_magic, msg_size, msg_bufx, msg_bufr; char *msg_ptr; u32 msg_bufl, msg_unused01; };
 struct cdev { u32 si_flags; char si_name[16]; };
 struct swdevt { u32 sw_dev; int sw_flags, sw_nblks, sw_nused; void *sw_vp; struct cdev *sw_device; };
+struct pmap { u64 *pm_pml4; void *pm_pmlpv; };
+struct vmspace { struct { u64 size; } vm_map; struct pmap vm_pmap; };
+struct kinfo_cputime { u64 cp_user, cp_nice, cp_sys, cp_intr, cp_idle, cp_unused[3]; };
+struct ps_strings { u64 ps_argvstr; u32 ps_nargvstr; u64 ps_envstr; u32 ps_nenvstr; };
 struct proc {
 	struct { struct proc *le_next, **le_prev; } p_list;
 	struct ucred *p_ucred;
 	struct filedesc *p_fd;
 	struct pargs *p_args;
+	struct vmspace *p_vmspace;
 	int p_flags;
 	enum { SIDL = 1, SACTIVE, SSTOP, SZOMB } p_stat;
 	int p_pid;
@@ -91,6 +100,26 @@ struct swdevt swap_table[4] = {
 struct swdevt *swdevt = swap_table;
 int nswdev = 4, dmmax = 32;
 
+/* The last page of init's stack, where releases have it that leave out the topmost 2 MiB. */
+#define STACK 0x7fffffdff000UL
+struct stack {
+	u64 argv[3], envv[3];
+	char arg0[16], arg1[16], env0[16];
+	char unused[4096 - 48 - 48 - 32];
+	struct ps_strings strings;
+} user_stack PAGE = {
+	.argv = { STACK + 48, STACK + 64 }, .envv = { STACK + 80 },
+	.arg0 = "/sbin/init", .arg1 = "-s", .env0 = "TERM=xterm",
+	.strings = { STACK, 2, STACK + 24, 1 },
+};
+u64 user_pt[512] PAGE = { [511] = PA(&user_stack) + PRESENT };
+u64 user_pd[512] PAGE = { [510] = PA(user_pt) + PRESENT };
+u64 user_pdp[512] PAGE = { [511] = PA(user_pd) + PRESENT };
+u64 user_pml4[512] PAGE = { [255] = PA(user_pdp) + PRESENT };
+struct vmspace init_vmspace = { .vm_pmap = { user_pml4 } };
+
+struct kinfo_cputime cputime_percpu[4] = { { 1, 2, 3, 4, 5 }, { 10, 20, 30, 40, 50 }, { 1000, 1000, 1000, 1000, 1000 } };
+
 struct pcb switched = { .pcb_rip = 0xffffffff80203333, .pcb_rsp = 0xfffff80011111111, .pcb_r15 = 15 };
 struct pcb dumppcb = { .pcb_rip = 0xffffffff80204444 };
 struct pcb stoppcbs[2] = { { .pcb_rip = 1 }, { .pcb_rip = 0xffffffff80205555 } };
@@ -109,7 +138,7 @@ LWP(w3, worker, 3, &w1, &w5, t3);
 LWP(w5, worker, 5, &w4, &w6, t5);
 LWP(w6, worker, 6, 0, 0, t6);
 
-struct proc init = { .p_stat = SACTIVE, .p_pid = 1, .p_comm = "init", .p_lwp_tree = { &l_init }, .p_nthreads = 1 };
+struct proc init = { .p_stat = SACTIVE, .p_pid = 1, .p_comm = "init", .p_vmspace = &init_vmspace, .p_lwp_tree = { &l_init }, .p_nthreads = 1 };
 struct proc worker = { .p_stat = SACTIVE, .p_pid = 812, .p_comm = "worker", .p_ucred = &user, .p_pptr = &init,
 	.p_pgrp = &pgrp, .p_fd = &worker_files, .p_args = &worker_args, .p_lwp_tree = { &w3 }, .p_nthreads = 6, .p_nice = -5 };
 struct proc zombie = { .p_flags = 0x200, .p_stat = SZOMB, .p_pid = 5, .p_comm = "true", .p_pptr = &init, .p_list = { &init } };
@@ -126,6 +155,6 @@ struct thread idle0 = { .td_comm = "idle_0", .td_sp = (char *)&idle_stack, .td_a
 struct thread netisr = { .td_comm = "netisr 1", .td_allq = { &t6 }, .td_wmesg = "idle" };
 struct thread marker = { .td_flags = 0x2000, .td_allq = { &t_init } };
 struct globaldata gd0 = { &t3, { &idle0 } }, gd1 = { &t6, { &netisr } };
-struct globaldata *CPU_prvspace[2] = { &gd0, &gd1 };
+struct globaldata *CPU_prvspace[4] = { &gd0, &gd1 };
 struct thread *dumpthread = &t3;
 struct { u32 ldavg[3]; long fscale; } averunnable = { { 2048, 1024, 0 }, 2048 };

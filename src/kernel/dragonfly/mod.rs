@@ -2,23 +2,25 @@
 
 mod args;
 mod files;
+mod globaldata;
 mod lwkt;
 mod modules;
 mod msgbuf;
 mod procs;
 mod swap;
 mod threads;
+mod user;
 mod vkernel;
 
 pub(super) use vkernel::locate;
 
 use super::fields::Fields;
 use super::kinfo::KinfoProc;
-use super::state::{Log, Module, OpenFile, Swap};
+use super::state::{CpuTime, Cpus, Log, Module, OpenFile, Swap};
 use super::{Evidence, Kernel, Listing, Process, Thread, lists, loadavg, text};
-use crate::Result;
 use crate::space::Space;
 use crate::symbols::Symbols;
+use crate::{Error, Result};
 use kgdbserver_arch::{Registers, Va};
 
 /// A DragonFly kernel.
@@ -99,6 +101,14 @@ impl Kernel for DragonFly {
         args::args(&self.fields(mem), proc, limit).map(Listing::from)
     }
 
+    fn env(&self, mem: &Space, proc: Va, limit: usize) -> Result<Listing<String>> {
+        args::env(&self.fields(mem), proc, limit).map(Listing::from)
+    }
+
+    fn user_space(&self, mem: &Space, proc: Va) -> Result<Space> {
+        user::space(&self.fields(mem), proc)
+    }
+
     fn files(&self, mem: &Space, pid: Option<u32>) -> Result<Listing<OpenFile>> {
         files::open(&self.fields(mem), pid)
     }
@@ -109,5 +119,19 @@ impl Kernel for DragonFly {
 
     fn swap(&self, mem: &Space) -> Result<Listing<Swap>> {
         swap::devices(&self.fields(mem))
+    }
+
+    fn cptime(&self, mem: &Space) -> Result<CpuTime> {
+        globaldata::cptime(&self.fields(mem))
+    }
+
+    fn cpus(&self, mem: &Space) -> Result<Cpus> {
+        globaldata::cpus(&self.fields(mem))
+    }
+
+    fn pcpu_size(&self) -> Result<u64> {
+        self.symbols.types().size_of("globaldata").ok_or_else(|| {
+            Error::Unsupported("the size of struct globaldata is needed, and the kernel has no types".into())
+        })
     }
 }

@@ -1,7 +1,7 @@
 //! Threads: the lwps of processes, and the kernel's own, which belong to no process.
 
 use super::procs::{self, Proc};
-use super::{Fields, Listing, lists, lwkt};
+use super::{Fields, Listing, globaldata, lists, lwkt};
 use crate::kernel::fields::{bad, offset};
 use crate::kernel::kinfo::Stat;
 use crate::kernel::{Saved, Thread};
@@ -13,8 +13,6 @@ use std::collections::HashSet;
 const LWP_LIMIT: usize = 1 << 17;
 /// A red-black tree of as many nodes as there are addresses is no deeper.
 const DEPTH_LIMIT: usize = 128;
-/// MAXCPU is 256.
-const CPU_LIMIT: u32 = 1 << 16;
 /// An lwp's number is unique only in its process: its bits in a thread's number, below the pid.
 const LWP_BITS: u32 = 20;
 /// Kernel threads have no number. They get one that no lwp can have.
@@ -196,7 +194,7 @@ fn kernel_threads(fields: &Fields<'_>, cpus: &Cpus) -> Listing<Va> {
 
 impl Cpus {
     fn find(fields: &Fields<'_>) -> Self {
-        let data = Self::data(fields).unwrap_or_default();
+        let data = globaldata::all(fields).unwrap_or_default();
         let running = |data: &Va| fields.pointer(*data, "globaldata", "gd_curthread").unwrap_or_default();
         let dumped = fields.head("dumpthread").ok().filter(|thread| thread.0 != 0);
         Self {
@@ -204,13 +202,6 @@ impl Cpus {
             data,
             dumped: dumped.zip(fields.variable("dumppcb").ok()),
         }
-    }
-
-    /// Each CPU's `struct globaldata`, which `CPU_prvspace` points to.
-    fn data(fields: &Fields<'_>) -> Result<Vec<Va>> {
-        let (count, table) = (fields.count("ncpus")?.min(CPU_LIMIT), fields.variable("CPU_prvspace")?);
-        let pointer = u64::from(fields.mem.machine.ptr_bytes);
-        (0..count).map(|cpu| fields.mem.pointer(offset(table, u64::from(cpu) * pointer)?)).collect()
     }
 
     /// The CPU that was running a thread.
