@@ -180,6 +180,11 @@ pub trait Kernel: Send + Sync {
         Err(self.lacks("modules"))
     }
 
+    /// The symbols that the kernel keeps of a module, those of [`Module::parts`] and others.
+    fn module_symbols(&self, _: &Space, _: &Module) -> Result<Vec<Symbol>> {
+        Err(self.lacks("symbols of modules"))
+    }
+
     /// The message buffer.
     fn log(&self, _: &Space) -> Result<Log> {
         Err(self.lacks("the message buffer"))

@@ -43,5 +43,6 @@ fn module(fields: &Fields<'_>, offsets: &Offsets, va: Va) -> Result<Module> {
         size: fields.uint(va, "linker_file", "size").ok(),
         build_id: None,
         sections: Vec::new(),
+        parts: Vec::new(),
     })
 }

@@ -1,6 +1,7 @@
 //! What a kernel keeps beside processes and threads: modules, messages, files, and the state of the machine.
 
 use kgdbserver_arch::Va;
+use std::ops::Range;
 
 /// A kernel module that was loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,18 @@ pub struct Module {
     pub build_id: Option<String>,
     /// Where its sections were loaded, in the kernel's order; none where the image cannot tell.
     pub sections: Vec<(String, Va)>,
+    /// The memory that is its own, its code first; none where the image cannot tell. What was freed when it was initialised
+    /// is not its own any more.
+    pub parts: Vec<Part>,
+}
+
+/// A piece of a module's memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Its addresses; never empty.
+    pub range: Range<u64>,
+    /// Whether it is executed.
+    pub code: bool,
 }
 
 /// The kernel's message buffer.

@@ -4,6 +4,7 @@
 //! nothing ([`Kvm::set_strict`] gives libkvm's way), and one process that cannot be read loses that process, not the
 //! list. All state is the handle's.
 
+mod loaded;
 mod locate;
 mod machine;
 mod memory;
@@ -19,7 +20,8 @@ use crate::kernel::frames::{self, Frame, Rules, Traps};
 use crate::kernel::{self, Evidence, Found, Hints, Kernel, Listing, Process, Thread, unwind};
 use crate::pages::{self, Page};
 use crate::space::Space;
-use crate::symbols::{KernelFile, Resolver, Symbol, Symbols};
+use crate::symbols::loaded::Loaded;
+use crate::symbols::{KernelFile, Resolver, Symbols};
 use crate::verify::{self, Verdict, Witness};
 use crate::{Error, Result};
 use kgdbserver_arch::{Located, Machine, PacMask, Registers, TrapFrame, Va};
@@ -54,6 +56,7 @@ pub struct Kvm {
     hints: Hints,
     verdict: Verdict,
     kernel: OnceLock<Result<Box<dyn Kernel>>>,
+    loaded: OnceLock<Vec<Loaded>>,
     strict: AtomicBool,
     user_registers: AtomicBool,
     /// Whose copy a dynamic per-CPU name means.
@@ -191,6 +194,7 @@ impl Kvm {
             hints,
             verdict,
             kernel,
+            loaded: OnceLock::new(),
             strict,
             user_registers,
             dpcpu,
@@ -271,11 +275,6 @@ impl Kvm {
     /// What the image tells of its Linux kernel; none if there is none.
     pub fn linux(&self) -> Option<&Arc<kernel::linux::Told>> {
         self.found.as_ref()?.as_ref().ok()?.linux.as_ref()
-    }
-
-    /// The nearest symbol at or below an address, and the distance to it in bytes.
-    pub fn symbol_at(&self, va: Va) -> Option<(Symbol, u64)> {
-        self.symbols.by_address(Va(va.0.wrapping_sub(self.image.kerndisp)))
     }
 
     /// kvm_kerndisp(3): by how much the kernel's addresses are higher than its file's. Both can be read.

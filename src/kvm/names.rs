@@ -51,7 +51,7 @@ impl Kvm {
 
     /// The symbol of a name; failing that, the variable of the network stack (VNET) or of the CPU that
     /// [`Self::dpcpu_setcpu`] chose (DPCPU) that has this name, at the address of its copy. Linux's per-CPU variables have
-    /// symbols too, which lead nowhere: there the copy comes first.
+    /// symbols too, which lead nowhere: there the copy comes first. Last come the symbols of modules.
     pub fn symbol(&self, name: &str) -> Option<Symbol> {
         let copy = || {
             let cpu = self.dpcpu.load(Ordering::Relaxed);
@@ -60,7 +60,7 @@ impl Kvm {
         };
         match self.symbols.by_name(name) {
             Some(symbol) if !self.is_per_cpu(&symbol) => Some(symbol),
-            found => copy().or(found),
+            found => copy().or(found).or_else(|| self.module_symbol(name)),
         }
     }
 

@@ -10,6 +10,7 @@ mod elf;
 mod elf_hash;
 mod elf_names;
 pub mod kallsyms;
+pub mod loaded;
 pub mod served;
 mod types;
 

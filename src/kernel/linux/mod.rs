@@ -10,6 +10,7 @@ mod loadavg;
 mod locate;
 mod log;
 mod members;
+mod module_symbols;
 mod modules;
 mod names;
 mod orc;
@@ -144,7 +145,11 @@ impl Kernel for Linux {
     }
 
     fn modules(&self, mem: &Space) -> Result<Listing<Module>> {
-        self.all_modules(mem)
+        modules::all(&self.fields(mem), self.told.info.symbol("_stext"))
+    }
+
+    fn module_symbols(&self, mem: &Space, module: &Module) -> Result<Vec<Symbol>> {
+        module_symbols::read(&self.fields(mem), module)
     }
 
     fn log(&self, mem: &Space) -> Result<Log> {

@@ -1,51 +1,40 @@
 //! Kernel modules.
 
 use super::tasks::list;
-use super::{Linux, scan};
+use super::scan;
 use crate::Result;
 use crate::kernel::fields::{Fields, bad, offset};
-use crate::kernel::state::Module;
+use crate::kernel::state::{Module, Part};
 use crate::kernel::{Listing, text};
-use crate::space::Space;
 use kgdbserver_arch::Va;
 use std::fmt::Write;
+use std::ops::Range;
 
-/// No module is larger.
-const SIZE_LIMIT: u64 = 1 << 30;
 /// No module has more sections, be there one for each of its functions.
 const SECTION_LIMIT: u64 = 1 << 16;
 /// Kinds of parts: 7 in 6.4.
 const PART_LIMIT: u64 = 64;
+/// No part is larger: modules share 1.5 GiB on x86-64, and 2 GiB on arm64.
+const PART_BYTES: u64 = 1 << 30;
 /// Module and section names are shorter.
 const NAME_BYTES: usize = 512;
 /// A SHA-1 has 20 bytes; no digest has more than 64.
 const BUILD_ID_LIMIT: u64 = 64;
 
-impl Linux {
-    /// The modules of the list `modules`, the one that was loaded last first.
-    pub(super) fn all_modules(&self, mem: &Space) -> Result<Listing<Module>> {
-        let fields = self.fields(mem);
-        let member = fields.member("module", "list")?.offset;
-        let unformed = fields.symbols.types().enumerator("MODULE_STATE_UNFORMED");
-        let formed = |va: Va| match fields.int(va, "module", "state") {
-            Ok(state) => Some(state) != unformed,
-            Err(_) => true,
-        };
-        let modules = list(mem, "module", self.list_of_modules(&fields, member)?, member);
-        let modules = modules.filter(|va| va.as_ref().map_or(true, |va| formed(*va)));
-        Ok(Listing::from_results(modules.map(|va| module(&fields, va?))))
-    }
-}
-
-impl Linux {
-    /// The head of the list: by its symbol, or as the one pair of pointers in the kernel's image that is it.
-    fn list_of_modules(&self, fields: &Fields<'_>, member: u64) -> Result<Va> {
-        let search = |missing| {
-            let text = self.told.info.symbol("_stext");
-            text.and_then(|text| search(fields, text, member)).ok_or(missing)
-        };
-        fields.variable("modules").or_else(search)
-    }
+/// The modules of the list `modules`, the one that was loaded last first. Where no symbol leads to it, it is looked for in the
+/// kernel's image, whose text begins at `text`.
+pub(super) fn all(fields: &Fields<'_>, text: Option<u64>) -> Result<Listing<Module>> {
+    let member = fields.member("module", "list")?.offset;
+    let unformed = fields.symbols.types().enumerator("MODULE_STATE_UNFORMED");
+    let formed = |va: Va| match fields.int(va, "module", "state") {
+        Ok(state) => Some(state) != unformed,
+        Err(_) => true,
+    };
+    let search = |missing| text.and_then(|text| search(fields, text, member)).ok_or(missing);
+    let head = fields.variable("modules").or_else(search)?;
+    let modules = list(fields.mem, "module", head, member);
+    let modules = modules.filter(|va| va.as_ref().map_or(true, |va| formed(*va)));
+    Ok(Listing::from_results(modules.map(|va| module(fields, va?))))
 }
 
 /// Looks for two pointers that lead to the first and to the last of a list of nothing but modules.
@@ -76,11 +65,11 @@ fn is_module(fields: &Fields<'_>, va: Va) -> bool {
     let letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let named =
         fields.text(va, "module", "name").is_ok_and(|name| !name.is_empty() && name.bytes().all(letter));
-    named && place(fields, va).is_ok_and(|(address, size)| address.0 != 0 && (1..SIZE_LIMIT).contains(&size))
+    named && parts(fields, va).is_ok_and(|parts| parts.first().is_some_and(|part| part.range.start != 0))
 }
 
 fn module(fields: &Fields<'_>, va: Va) -> Result<Module> {
-    let (address, size) = place(fields, va)?;
+    let parts = parts(fields, va)?;
     let sections = sections(fields, va).unwrap_or_else(|error| {
         log::debug!("the sections of the module at {va}: {error}");
         Vec::new()
@@ -90,34 +79,57 @@ fn module(fields: &Fields<'_>, va: Va) -> Result<Module> {
         va,
         name: fields.text(va, "module", "name")?,
         path: None,
-        address,
-        size: Some(size),
+        address: parts.first().map_or(Va(0), |part| Va(part.range.start)),
+        size: Some(parts.iter().map(|part| part.range.end - part.range.start).sum()),
         build_id: note.and_then(|(_, note)| build_id(fields, *note).ok()),
         sections,
+        parts,
     })
 }
 
-/// The address of a module's code, and the bytes of all its parts, as in `/proc/modules`.
-fn place(fields: &Fields<'_>, va: Va) -> Result<(Va, u64)> {
+/// The memory of a module, its code first. The parts for initialising are empty once that is done.
+fn parts(fields: &Fields<'_>, va: Va) -> Result<Vec<Part>> {
     // Since 6.4 there is an array of parts, by their kind.
-    if let Ok(parts) = fields.member("module", "mem") {
-        let code = fields.symbols.types().enumerator("MOD_TEXT").unwrap_or(0).cast_unsigned();
-        let part = |number| fields.element(va, "module", "mem", number);
-        let size = |number| fields.uint(part(number)?, "module_memory", "size");
-        let sizes = (0..parts.elements.unwrap_or(0).min(PART_LIMIT)).map(size);
-        return Ok((fields.pointer(part(code)?, "module_memory", "base")?, sum(sizes)?));
+    if let Ok(all) = fields.member("module", "mem") {
+        let types = fields.symbols.types();
+        let code = ["MOD_TEXT", "MOD_INIT_TEXT"].map(|kind| types.enumerator(kind).map(i64::cast_unsigned));
+        let part = |number| {
+            let at = fields.element(va, "module", "mem", number)?;
+            let base = fields.pointer(at, "module_memory", "base")?;
+            part(base, 0..fields.uint(at, "module_memory", "size")?, code.contains(&Some(number)))
+        };
+        let parts = (0..all.elements.unwrap_or(0).min(PART_LIMIT)).map(part);
+        let mut parts: Vec<Part> = parts.filter_map(Result::transpose).collect::<Result<_>>()?;
+        parts.sort_by_key(|part| !part.code);
+        return Ok(parts);
     }
-    // Since 4.5 there are two; the second one has gone once the module is initialised. Before, they were no structures.
-    let (base, sizes) = match fields.has("module", "core_layout") {
-        true => ("core_layout.base", ["core_layout.size", "init_layout.size"]),
-        false => ("module_core", ["core_size", "init_size"]),
+    // Since 4.5 there are two, each with its code at its beginning. Before, they were no structures.
+    let layouts = match fields.has("module", "core_layout") {
+        true => [
+            ["core_layout.base", "core_layout.text_size", "core_layout.size"],
+            ["init_layout.base", "init_layout.text_size", "init_layout.size"],
+        ],
+        false => {
+            [["module_core", "core_text_size", "core_size"], ["module_init", "init_text_size", "init_size"]]
+        }
     };
-    let sizes = sizes.iter().map(|size| fields.uint(va, "module", size));
-    Ok((fields.pointer(va, "module", base)?, sum(sizes)?))
+    let mut parts = Vec::new();
+    for [base, text, size] in layouts {
+        let base = fields.pointer(va, "module", base)?;
+        let (text, size) = (fields.uint(va, "module", text)?, fields.uint(va, "module", size)?);
+        let text = text.min(size);
+        parts.extend([part(base, 0..text, true)?, part(base, text..size, false)?].into_iter().flatten());
+    }
+    Ok(parts)
 }
 
-fn sum(mut sizes: impl Iterator<Item = Result<u64>>) -> Result<u64> {
-    sizes.try_fold(0_u64, |sum, size| Ok(sum.saturating_add(size?)))
+/// A part, unless it is empty.
+fn part(base: Va, bytes: Range<u64>, code: bool) -> Result<Option<Part>> {
+    if bytes.end > PART_BYTES {
+        return Err(bad("module", base, format!("it has {:#x} bytes", bytes.end)));
+    }
+    let range = offset(base, bytes.start)?.0..offset(base, bytes.end)?.0;
+    Ok((!range.is_empty()).then_some(Part { range, code }))
 }
 
 /// Where its sections were loaded, as `/sys/module/NAME/sections` tells.

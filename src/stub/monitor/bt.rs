@@ -32,11 +32,16 @@ fn one(target: &KernelTarget, thread: &Thread) -> String {
     heading + &trace.iter().enumerate().map(line).collect::<String>()
 }
 
-/// ` in panic+0x43`. A return address is behind the call, which may be the last instruction of its function.
+/// ` in panic+0x43`, ` in nfsd+0xdd [nfsd]`. A return address is behind the call, which may be the last instruction of its
+/// function.
 fn name(target: &KernelTarget, frame: &Frame) -> String {
     let code = Va(frame.pc.0.saturating_sub(u64::from(frame.called)));
+    let module = target.kvm.loaded_at(code).map(|loaded| format!(" [{}]", loaded.module.name));
+    let module = module.unwrap_or_default();
     match target.kvm.symbol_at(code) {
-        Some((symbol, distance)) => format!(" in {}+{:#x}", symbol.name, distance + (frame.pc.0 - code.0)),
-        None => String::new(),
+        Some((symbol, distance)) => {
+            format!(" in {}+{:#x}{module}", symbol.name, distance + (frame.pc.0 - code.0))
+        }
+        None => module,
     }
 }
