@@ -4,6 +4,7 @@ use super::frames::Frame;
 use crate::space::Space;
 use kgdbserver_arch::{Registers, Va};
 use std::collections::HashSet;
+use std::ops::Range;
 
 /// No kernel stack holds more frames.
 const LIMIT: usize = 10_000;
@@ -74,8 +75,12 @@ pub trait Table: Send + Sync {
     /// How one frame is unwound that the table knows nothing of, by what lies on the stack; none if that does not tell.
     fn search(&self, mem: &Space, pc: Va, sp: Va) -> Option<Unwind>;
 
-    /// All of it: the code's addresses in ascending order, each one's rule good up to the next.
+    /// All of the kernel's own: the code's addresses in ascending order, each one's rule good up to the next. The last one
+    /// only tells where the code ends.
     fn rows(&self, mem: &Space) -> Vec<(u64, Unwind)>;
+
+    /// The same of a piece of code of the module that is described at an address; none of a module without a table.
+    fn module_rows(&self, mem: &Space, module: Va, code: &Range<u64>) -> Vec<(u64, Unwind)>;
 
     /// What a trap leaves: all registers, or those of the processor.
     fn trapped(&self, all: bool) -> &Trapped;

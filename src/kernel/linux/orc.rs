@@ -1,26 +1,25 @@
 //! ORC: the unwind tables of x86-64 kernels, which since 4.14 are built without frame pointers
 //! (Documentation/arch/x86/orc-unwinder.rst).
 
+mod list;
+
+use self::list::{List, OfModule};
 use crate::kernel::fields::Fields;
 use crate::kernel::unwind::{Place, Saved, Table, Trapped, Unwind};
 use crate::space::Space;
 use crate::symbols::{Member, Symbols, Types};
 use crate::{Error, Result};
 use kgdbserver_arch::Va;
-
-/// Real kernels have half a million entries.
-const LIMIT: u64 = 1 << 24;
-/// Bytes of an entry in the table of addresses.
-const IP_BYTES: u64 = 4;
+use std::ops::Range;
+use std::sync::OnceLock;
 
 /// The kernel is not built with larger frames.
 const FRAME_LIMIT: u64 = 4096;
 
-/// The kernel's table: addresses of code, ascending, and how that code is unwound.
+/// The kernel's table, and those of its modules.
 pub(super) struct Orc {
-    ips: Va,
-    entries: Va,
-    count: u64,
+    kernel: List,
+    modules: OnceLock<Vec<OfModule>>,
     layout: Layout,
     all: Trapped,
     by_processor: Trapped,
@@ -43,17 +42,13 @@ struct Layout {
 impl Orc {
     /// The table; an error if the kernel has none.
     pub(super) fn find(fields: &Fields<'_>) -> Result<Self> {
-        let ips = fields.variable("__start_orc_unwind_ip")?;
-        let end = fields.variable("__stop_orc_unwind_ip")?;
+        let kernel = List::of_kernel(fields)?;
         let types = fields.symbols.types();
-        let entries = fields.variable("__start_orc_unwind")?;
-        let count = (end.0.saturating_sub(ips.0) / IP_BYTES).min(LIMIT);
         let mut layout = Layout::find(types)?;
-        layout.numbering = numbering(fields.mem, &layout, entries, count)?;
+        layout.numbering = numbering(fields.mem, &layout, kernel)?;
         Ok(Self {
-            ips,
-            entries,
-            count,
+            kernel,
+            modules: OnceLock::new(),
             layout,
             symbols: fields.symbols.clone(),
             all: pt_regs(types)?,
@@ -61,25 +56,29 @@ impl Orc {
         })
     }
 
-    /// The address that the entry at an index is for. It is stored relative to the place where it stands.
-    fn ip(&self, mem: &Space, index: u64) -> Option<u64> {
-        let at = Va(self.ips.0.checked_add(index * IP_BYTES)?);
-        mem.int(at).ok().map(|distance| at.0.wrapping_add_signed(distance.into()))
+    /// The modules' tables, read when an address first lies outside the kernel's.
+    fn modules(&self, mem: &Space) -> &[OfModule] {
+        self.modules.get_or_init(|| list::of_modules(&Fields { symbols: &self.symbols, mem }))
+    }
+
+    /// The rows of a list in the order of its entries, without those that make no sense.
+    fn rows_of(&self, mem: &Space, list: List) -> impl Iterator<Item = (u64, Unwind)> {
+        let (ips, entries) = list.all(mem, self.layout.bytes);
+        let decode = |entry: &[u8]| self.layout.decode(entry, mem.machine.big_endian);
+        let rows: Vec<_> = entries.chunks_exact(self.layout.bytes.max(1) as usize).map(decode).collect();
+        ips.into_iter().zip(rows).filter_map(|(ip, unwind)| Some((ip, unwind?)))
     }
 }
 
 impl Table for Orc {
     fn find(&self, mem: &Space, pc: Va) -> Option<Unwind> {
-        let (mut low, mut high) = (0, self.count);
-        while low < high {
-            let middle = low.midpoint(high);
-            if self.ip(mem, middle)? <= pc.0 { low = middle + 1 } else { high = middle }
-        }
-        // Behind the last entry is no code.
-        let index = low.checked_sub(1).filter(|_| low < self.count)?;
-        let mut entry = vec![0; usize::try_from(self.layout.bytes).ok()?];
-        mem.read_exact(Va(self.entries.0.checked_add(index * self.layout.bytes)?), &mut entry).ok()?;
-        self.layout.decode(&entry, mem.machine.big_endian)
+        // Behind the kernel's last entry is no code.
+        let in_kernel = self.kernel.find(mem, pc).filter(|number| number + 1 < self.kernel.count);
+        let (list, number) = in_kernel.map(|number| (self.kernel, number)).or_else(|| {
+            let module = self.modules(mem).iter().find(|module| module.holds(pc))?;
+            Some((module.list, module.list.find(mem, pc)?))
+        })?;
+        self.layout.decode(&list.entry(mem, number, self.layout.bytes)?, mem.machine.big_endian)
     }
 
     /// Nothing is known of a few functions, among them `__crash_kexec`, in which the CPU stands that crashed. The return
@@ -106,19 +105,14 @@ impl Table for Orc {
     }
 
     fn rows(&self, mem: &Space) -> Vec<(u64, Unwind)> {
-        let size = |bytes: u64| usize::try_from(self.count.saturating_mul(bytes)).unwrap_or(0);
-        let (mut ips, mut entries) = (vec![0; size(IP_BYTES)], vec![0; size(self.layout.bytes)]);
-        let (got_ips, _) = mem.read_prefix(self.ips, &mut ips);
-        let (got_entries, _) = mem.read_prefix(self.entries, &mut entries);
-        let (ips, _) = ips.get(..got_ips).unwrap_or_default().as_chunks();
-        let entries =
-            entries.get(..got_entries).unwrap_or_default().chunks_exact(self.layout.bytes.max(1) as usize);
-        let places = (self.ips.0..).step_by(IP_BYTES as usize);
-        let rows = places.zip(ips).zip(entries).filter_map(|((at, distance), entry)| {
-            let ip = at.wrapping_add_signed(i32::from_le_bytes(*distance).into());
-            Some((ip, self.layout.decode(entry, mem.machine.big_endian)?))
-        });
-        rows.collect()
+        self.rows_of(mem, self.kernel).collect()
+    }
+
+    fn module_rows(&self, mem: &Space, module: Va, code: &Range<u64>) -> Vec<(u64, Unwind)> {
+        let Some(of) = self.modules(mem).iter().find(|of| of.module == module) else { return Vec::new() };
+        let mut rows: Vec<_> = self.rows_of(mem, of.list).filter(|(ip, _)| code.contains(ip)).collect();
+        rows.push((code.end, Unwind::End));
+        rows
     }
 
     fn trapped(&self, all: bool) -> &Trapped {
@@ -169,12 +163,10 @@ impl Layout {
 
 /// Tells which numbers the table uses, by its first entries: at the first instruction of a function the caller's stack
 /// pointer is 8 above the stack pointer, and nothing else is as common.
-fn numbering(mem: &Space, layout: &Layout, entries: Va, count: u64) -> Result<Numbering> {
+fn numbering(mem: &Space, layout: &Layout, list: List) -> Result<Numbering> {
     const SAMPLE: u64 = 4096;
-    let size = usize::try_from(layout.bytes.saturating_mul(count.min(SAMPLE))).unwrap_or(0);
-    let mut sample = vec![0; size];
-    let (got, _) = mem.read_prefix(entries, &mut sample);
-    let sample = sample.get(..got).unwrap_or_default().chunks_exact(layout.bytes.max(1) as usize);
+    let (_, sample) = List { count: list.count.min(SAMPLE), ..list }.all(mem, layout.bytes);
+    let sample = sample.chunks_exact(layout.bytes.max(1) as usize);
     let at_start = |numbering: Numbering| {
         let layout = Layout { numbering, ..*layout };
         let rules = sample.clone().filter_map(|entry| layout.decode(entry, mem.machine.big_endian));
