@@ -9,6 +9,8 @@ pub(super) struct Client {
     pub(super) x_prefix: bool,
     /// It asked for a text with every error.
     pub(super) error_strings: bool,
+    /// lldb asked where its kernel file's sections are, so it has one.
+    pub(super) has_file: bool,
     /// lldb has found out that registers can be read one by one.
     pub(super) probed: bool,
 }

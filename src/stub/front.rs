@@ -3,7 +3,7 @@
 use super::gdbstub_core::Core;
 use super::target::KernelTarget;
 use super::transport::{Event, Transport};
-use super::{encode, errno, host, memory, offsets, resolve, resume, threads};
+use super::{encode, errno, host, libraries, memory, offsets, resolve, resume, threads};
 use crate::Kvm;
 use crate::symbols::served::SymbolFile;
 use std::io::{self, Read, Write};
@@ -92,6 +92,8 @@ static ROWS: &[Row] = &[
     is("QEnableErrorStrings", error_strings),
     is("qC", threads::current),
     begins("qXfer:threads:read::", threads::xfer),
+    begins("qXfer:libraries:read::", libraries::gdb),
+    begins("qXfer:libraries-svr4:read::", libraries::lldb),
     begins("qThreadStopInfo", threads::stop_info),
     is("jThreadsInfo", threads::json_info),
     is("qHostInfo", host::host),
@@ -216,7 +218,10 @@ fn supported(session: &mut Session, features: &[u8]) -> Reply {
     let theirs = reply.split(';').filter(kept);
     let size = format!("PacketSize={PACKET_SIZE:x}");
     let added = ["qXfer:threads:read+", "binary-upload+", "QThreadSuffixSupported+"];
-    let list: Vec<&str> = std::iter::once(size.as_str()).chain(theirs).chain(added).collect();
+    let libraries = ["qXfer:libraries:read+", "qXfer:libraries-svr4:read+"];
+    let libraries = libraries.into_iter().filter(|_| session.target.symbol_file.is_possible());
+    let list: Vec<&str> =
+        std::iter::once(size.as_str()).chain(theirs).chain(added).chain(libraries).collect();
     Reply::Packet(list.join(";").into_bytes())
 }
 

@@ -11,6 +11,7 @@ mod errno;
 mod front;
 mod gdbstub_core;
 mod host;
+mod libraries;
 mod memory;
 mod monitor;
 mod offsets;

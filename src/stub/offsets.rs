@@ -6,6 +6,7 @@ use super::front::{Reply, Session};
 /// sections only. lldb takes these for the offset of the whole file. What gdbstub answers is right where no kernel was
 /// moved by KASLR.
 pub(super) fn offsets(session: &mut Session, packet: &[u8]) -> Reply {
+    session.target.client.has_file = true;
     let symbols = session.target.kvm.symbols();
     let slide = symbols.slide();
     let first = symbols.first_segment();

@@ -37,7 +37,7 @@ pub(super) struct KernelTarget {
     xml: String,
     /// Described at the session's start, so they stay what they were then.
     masks: Masks,
-    symbol_file: Arc<SymbolFile>,
+    pub(super) symbol_file: Arc<SymbolFile>,
 }
 
 impl KernelTarget {

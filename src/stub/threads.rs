@@ -7,11 +7,15 @@ use kgdbserver_arch::Registers;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
-/// `?`: the crashed thread, or else the first.
+/// `?`: the crashed thread, or else the first. `library` makes lldb ask what is loaded.
 pub(super) fn stop_reason(session: &mut Session, _: &[u8]) -> Reply {
     session.select(0);
     match session.target.threads().first() {
-        Some(thread) => Reply::Packet(stop_reply(session, thread, 5)),
+        Some(thread) => {
+            let libraries = session.target.client.lldb && session.target.symbol_file.is_possible();
+            let libraries: &[u8] = if libraries { b"library:;" } else { b"" };
+            Reply::Packet([stop_reply(session, thread, 5).as_slice(), libraries].concat())
+        }
         None => Reply::Error(errno::NO_THREAD, "no threads".into()),
     }
 }

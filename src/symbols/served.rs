@@ -7,33 +7,41 @@
 //! debug information is copied instead, and only the brand changed.
 
 mod frames;
+mod modules;
 mod sections;
 mod table;
 mod write;
 
+pub use self::modules::ModuleFile;
+
 use self::frames::Frames;
 use self::sections::Loaded;
 use super::{KernelFile, Kind, Symbol, kallsyms};
+use crate::kernel::state::Module;
 use crate::{Error, Kvm, Result, cache};
+use goblin::elf::header::{ET_DYN, ET_EXEC};
 use kgdbserver_arch::Va;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-const EI_OSABI: usize = 7;
+const EI_OSABI: u64 = 7;
+const E_TYPE: u64 = 16;
 /// gdb takes the outermost frame for the entry function's where the entry point lies in no function, and stops there.
 const ENTRY_BYTES: u64 = 16;
 
-/// The symbol file of an image, made when a debugger first asks for it.
+/// The symbol files of an image, each made when a debugger first asks for it.
 pub struct SymbolFile {
     kvm: Arc<Kvm>,
-    path: OnceLock<Option<PathBuf>>,
+    program: OnceLock<Option<PathBuf>>,
+    shared: OnceLock<Option<PathBuf>>,
+    modules: OnceLock<Vec<ModuleFile>>,
 }
 
 impl SymbolFile {
-    /// The symbol file of an image.
+    /// The symbol files of an image.
     pub fn new(kvm: Arc<Kvm>) -> Self {
-        Self { kvm, path: OnceLock::new() }
+        Self { kvm, program: OnceLock::new(), shared: OnceLock::new(), modules: OnceLock::new() }
     }
 
     /// Whether there are names to make one from.
@@ -41,45 +49,56 @@ impl SymbolFile {
         self.kvm.symbols().file().is_some() || self.kvm.symbols().table().is_some()
     }
 
-    /// Its path in the user's cache folder; none if there is no kernel file, or it cannot be written.
+    /// The path of the kernel's, in the user's cache folder unless it is the kernel file itself; none if there are no names,
+    /// or it cannot be written.
     pub fn path(&self) -> Option<&Path> {
-        let failed = |error: &Error| log::warn!("debuggers must load the kernel file themselves: {error}");
-        let make = || make(&self.kvm).inspect_err(failed).unwrap_or_default();
-        self.path.get_or_init(make).as_deref()
+        let make = || make(&self.kvm).inspect_err(unusable).unwrap_or_default();
+        self.program.get_or_init(make).as_deref()
     }
+
+    /// The path of a copy that says it is a shared object. lldb takes an executable among the libraries for the program that
+    /// is debugged, and forgets then where everything is.
+    pub fn shared(&self) -> Option<&Path> {
+        // The first byte that counts of a number of two.
+        let low = E_TYPE + u64::from(self.kvm.space().machine.big_endian);
+        let change = (low, ET_DYN as u8);
+        let copy = || cache::keep_copy(self.path()?, &[change]).inspect_err(unusable).ok();
+        self.shared.get_or_init(copy).as_deref()
+    }
+
+    /// The modules', in the kernel's order.
+    pub fn modules(&self) -> &[ModuleFile] {
+        let failed = |error: &Error| log::warn!("debuggers will not know the modules: {error}");
+        self.modules.get_or_init(|| modules::make(&self.kvm).inspect_err(failed).unwrap_or_default())
+    }
+}
+
+fn unusable(error: &Error) {
+    log::warn!("debuggers must load the kernel file themselves: {error}");
 }
 
 fn make(kvm: &Kvm) -> Result<Option<PathBuf>> {
     let symbols = kvm.symbols();
     let of_table = || Some(Names::Table(symbols.table()?, symbols.slide()));
-    let bytes = match symbols.file().map(|file| &**file) {
+    let path = match symbols.file().map(|file| &**file) {
         Some(file) if has_debug_info(file) && file.os_abi() == 0 => {
             let path = file.source().path();
-            return std::path::absolute(path).map(Some).map_err(Error::io(path));
+            std::path::absolute(path).map_err(Error::io(path))?
         }
-        Some(file) if has_debug_info(file) => unbranded(file)?,
+        // The kernel file without its brand.
+        Some(file) if has_debug_info(file) => cache::keep_copy(file.source().path(), &[(EI_OSABI, 0)])?,
         file => {
             match file.filter(|file| file.symbols().next().is_some()).map(Names::File).or_else(of_table) {
-                Some(names) => synthesise(names, kvm)?,
+                Some(names) => cache::keep(&synthesise(names, kvm)?)?,
                 None => return Ok(None),
             }
         }
     };
-    cache::keep(&bytes).map(Some)
+    Ok(Some(path))
 }
 
 fn has_debug_info(file: &KernelFile) -> bool {
     file.sections().iter().any(|section| section.name == ".debug_info")
-}
-
-/// The kernel file without its brand.
-fn unbranded(file: &KernelFile) -> Result<Vec<u8>> {
-    let source = file.source();
-    let mut bytes = source.bytes(0, source.len()).map_err(Error::io(source.path()))?;
-    if let Some(brand) = bytes.get_mut(EI_OSABI) {
-        *brand = 0;
-    }
-    Ok(bytes)
 }
 
 /// The kernel's names in a file of our own, at the addresses that the kernel was linked for: a debugger slides this file
@@ -91,12 +110,15 @@ fn synthesise(names: Names<'_>, kvm: &Kvm) -> Result<Vec<u8>> {
         sections.iter().filter(|section| section.execute).map(|s| s.range.clone()).collect();
     let named = Named { entry: entry_symbol(&names, &code), names };
     let frames = match kvm.kernel().ok().and_then(|kernel| kernel.unwind_table()) {
-        Some(table) => table::eh_frame(kvm, table, &named.functions(), slide)?,
+        Some(table) => table::of_kernel(kvm, table, &named.functions(), slide)?,
         None => kernel.eh_frame(&code, &kernel.exceptions(&named))?,
     };
-    // By the first segment gdb finds out how far the kernel was moved.
-    let segment = kvm.linux().and_then(|_| kvm.symbols().first_segment());
-    let head = write::Head { entry: named.entry_point(), flags: named.names.flags(), segment };
+    // By the first segment gdb finds out how far the kernel was moved. It holds all sections from there on.
+    let ends = sections.iter().map(|section| section.range.end);
+    let segment = |start: Va| start.0..ends.filter(|end| *end > start.0).max().unwrap_or(start.0);
+    let segment = kvm.linux().and_then(|_| kvm.symbols().first_segment()).map(segment);
+    let (entry, flags) = (named.entry_point(), named.names.flags());
+    let head = write::Head { kind: ET_EXEC, entry, flags, segment };
     write::elf(&sections, &named, &head, frames, kernel.machine)
 }
 
@@ -105,6 +127,8 @@ enum Names<'a> {
     File(&'a KernelFile),
     /// The image's own table, of a kernel that runs so many bytes above the addresses it was linked for.
     Table(&'a kallsyms::Table, u64),
+    /// A module's symbols, at the addresses where they are.
+    Module(&'a Module, &'a [Symbol]),
 }
 
 impl<'a> Names<'a> {
@@ -114,6 +138,7 @@ impl<'a> Names<'a> {
             Self::Table(table, slide) => Box::new(
                 table.symbols().map(|symbol| Symbol { va: Va(symbol.va.0.wrapping_sub(*slide)), ..symbol }),
             ),
+            Self::Module(_, symbols) => Box::new(symbols.iter().cloned()),
         }
     }
 
@@ -121,20 +146,21 @@ impl<'a> Names<'a> {
         match self {
             Self::File(file) => sections::of_file(file),
             Self::Table(table, slide) => sections::of_table(table, *slide),
+            Self::Module(module, _) => sections::of_module(module),
         }
     }
 
     fn entry(&self) -> u64 {
         match self {
             Self::File(file) => file.entry().0,
-            Self::Table(..) => 0,
+            Self::Table(..) | Self::Module(..) => 0,
         }
     }
 
     fn flags(&self) -> u32 {
         match self {
             Self::File(file) => file.flags(),
-            Self::Table(..) => 0,
+            Self::Table(..) | Self::Module(..) => 0,
         }
     }
 }

@@ -1,11 +1,12 @@
 //! The sections of the file that is made.
 
+use crate::kernel::state::{Module, Part};
 use crate::symbols::{KernelFile, Kind, Section, Symbol, kallsyms};
 use goblin::elf::section_header::{SHF_EXECINSTR, SHT_NOTE};
 use kgdbserver_arch::Va;
 use std::ops::Range;
 
-/// A loaded section of the kernel.
+/// A loaded section.
 pub(super) struct Loaded<'a> {
     pub(super) name: &'a str,
     pub(super) range: Range<u64>,
@@ -74,4 +75,22 @@ pub(super) fn of_table(table: &kallsyms::Table, slide: u64) -> Vec<Loaded<'stati
 fn end_of_code(table: &kallsyms::Table) -> u64 {
     let code = table.symbols().filter(|symbol: &Symbol| symbol.kind == Kind::Text).last();
     code.map_or(0, |symbol| symbol.va.0.saturating_add(LAST_FUNCTION))
+}
+
+/// The sections of a module. What the kernel tells are names and beginnings; a section reaches up to the next one.
+pub(super) fn of_module(module: &Module) -> Vec<Loaded<'_>> {
+    module.parts.iter().flat_map(|part| of_part(module, part)).collect()
+}
+
+fn of_part<'a>(module: &'a Module, part: &Part) -> impl Iterator<Item = Loaded<'a>> {
+    let mut starts = vec![(part.range.start, if part.code { ".text" } else { ".data" })];
+    let inside = |va: Va| part.range.contains(&va.0);
+    starts.extend(module.sections.iter().filter(|s| inside(s.1)).map(|(name, va)| (va.0, name.as_str())));
+    starts.sort_by_key(|(start, _)| *start);
+    let ends: Vec<u64> = starts.iter().skip(1).map(|(start, _)| *start).chain([part.range.end]).collect();
+    let execute = part.code;
+    let sections = starts.into_iter().zip(ends);
+    sections
+        .map(move |((start, name), end)| Loaded { name, range: start..end, execute, note: None })
+        .filter(|section| !section.range.is_empty())
 }

@@ -15,19 +15,30 @@ use std::collections::HashMap;
 /// Instructions of one entry. Debuggers go through them from the first on.
 const LONGEST: usize = 256;
 
-/// `.eh_frame` of a kernel that runs `slide` bytes above the addresses it was linked for, which the entries have. They begin
-/// where functions do (`starts`, ascending), so that they stay short. The last row only tells where the code ends.
-pub(super) fn eh_frame(kvm: &Kvm, table: &dyn Table, starts: &[u64], slide: u64) -> Result<Vec<u8>> {
-    let mem = kvm.space();
-    let mut rows = table.rows(mem);
+/// `.eh_frame` of a kernel that runs `slide` bytes above the addresses it was linked for, which the entries have.
+pub(super) fn of_kernel(kvm: &Kvm, table: &dyn Table, starts: &[u64], slide: u64) -> Result<Vec<u8>> {
+    let mut rows = table.rows(kvm.space());
     running(kvm, table).into_iter().for_each(|(pc, unwind)| insert(&mut rows, pc, unwind));
     rows.iter_mut().for_each(|(address, _)| *address = address.wrapping_sub(slide));
-    let mut entries = Entries::new(mem.machine, table);
-    for ((start, unwind), (end, _)) in
-        rows.iter().zip(rows.iter().skip(1)).filter(|(row, next)| row.0 < next.0)
-    {
-        let function = starts.binary_search(start).is_ok();
-        entries.add(*start..*end, *unwind, function);
+    eh_frame(kvm.space().machine, table, [rows], starts)
+}
+
+/// `.eh_frame` of pieces of code. Entries begin where functions do (`starts`, ascending), so that they stay short. A piece's
+/// last row only tells where it ends.
+pub(super) fn eh_frame(
+    machine: Machine,
+    table: &dyn Table,
+    pieces: impl IntoIterator<Item = Vec<(u64, Unwind)>>,
+    starts: &[u64],
+) -> Result<Vec<u8>> {
+    let mut entries = Entries::new(machine, table);
+    for rows in pieces {
+        for ((start, unwind), (end, _)) in
+            rows.iter().zip(rows.iter().skip(1)).filter(|(row, next)| row.0 < next.0)
+        {
+            let function = starts.binary_search(start).is_ok();
+            entries.add(*start..*end, *unwind, function);
+        }
     }
     entries.finish()
 }

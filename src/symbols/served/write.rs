@@ -5,16 +5,16 @@ use super::sections::Loaded;
 use crate::symbols::Kind;
 use crate::{Error, Result};
 use goblin::container::{Container, Ctx};
-use goblin::elf::header::ET_EXEC;
 use goblin::elf::program_header::{PF_R, PF_W, PF_X, PT_LOAD};
 use goblin::elf::section_header::{
     SHF_ALLOC, SHF_EXECINSTR, SHN_ABS, SHT_NOBITS, SHT_NOTE, SHT_NULL, SHT_PROGBITS, SHT_STRTAB, SHT_SYMTAB,
 };
 use goblin::elf::sym::{STB_GLOBAL, STB_LOCAL, STT_FUNC, STT_NOTYPE, STT_OBJECT};
 use goblin::elf::{Header, ProgramHeader, SectionHeader, Sym};
-use kgdbserver_arch::{Machine, Va};
+use kgdbserver_arch::Machine;
 use scroll::ctx::{IntoCtx, SizeWith};
 use scroll::{Cwrite, Pwrite};
+use std::ops::Range;
 
 /// A section of the file, with its bytes, if it has any.
 struct Part<'a> {
@@ -43,12 +43,14 @@ impl<'a> Part<'a> {
 
 /// What stands in the file's header.
 pub(super) struct Head {
+    /// ET_EXEC or ET_DYN.
+    pub(super) kind: u16,
     /// Where execution begins.
     pub(super) entry: u64,
     /// The processor's own flags.
     pub(super) flags: u32,
-    /// The address that the only segment begins at; none for a file without segments.
-    pub(super) segment: Option<Va>,
+    /// The only segment; none for a file without segments.
+    pub(super) segment: Option<Range<u64>>,
 }
 
 /// The ELF file: the kernel's sections, `.eh_frame`, the symbols and their names.
@@ -118,7 +120,7 @@ fn assemble(mut parts: Vec<Part<'_>>, head: &Head, machine: Machine, ctx: Ctx) -
         last.bytes = names;
     }
     let mut body = Vec::new();
-    let segment = head.segment.map(|segment| program_header(&parts, segment));
+    let segment = head.segment.as_ref().map(program_header);
     let segment_bytes = segment.as_ref().map_or(0, |_| ProgramHeader::size_with(&ctx));
     let start = (Header::size(ctx) + segment_bytes).next_multiple_of(8);
     for part in &mut parts {
@@ -128,7 +130,7 @@ fn assemble(mut parts: Vec<Part<'_>>, head: &Head, machine: Machine, ctx: Ctx) -
     }
     body.resize(body.len().next_multiple_of(8), 0);
     let mut header = Header::new(ctx);
-    header.e_type = ET_EXEC;
+    header.e_type = head.kind;
     header.e_machine = machine.arch.elf_machine;
     header.e_entry = head.entry;
     header.e_flags = head.flags;
@@ -150,16 +152,14 @@ fn assemble(mut parts: Vec<Part<'_>>, head: &Head, machine: Machine, ctx: Ctx) -
     Ok(file)
 }
 
-/// A segment that holds all sections from an address on, and none of their bytes.
-fn program_header(parts: &[Part<'_>], start: Va) -> ProgramHeader {
-    let ends = parts.iter().map(|part| part.header.sh_addr.saturating_add(part.header.sh_size));
-    let end = ends.filter(|end| *end > start.0).max().unwrap_or(start.0);
+/// A segment that holds the sections of a range, and none of their bytes.
+fn program_header(segment: &Range<u64>) -> ProgramHeader {
     ProgramHeader {
         p_type: PT_LOAD,
         p_flags: PF_R | PF_W | PF_X,
-        p_vaddr: start.0,
-        p_paddr: start.0,
-        p_memsz: end - start.0,
+        p_vaddr: segment.start,
+        p_paddr: segment.start,
+        p_memsz: segment.end.saturating_sub(segment.start),
         p_align: 4096,
         ..ProgramHeader::default()
     }

@@ -1,0 +1,66 @@
+//! A symbol file for each module: debuggers list modules by their files' names.
+
+use super::frames::Frames;
+use super::{Named, Names, table, write};
+use crate::symbols::loaded::Loaded;
+use crate::{Kvm, Result, cache};
+use goblin::elf::header::ET_DYN;
+use kgdbserver_arch::Va;
+use std::collections::HashSet;
+use std::ops::Range;
+use std::path::PathBuf;
+
+/// A module's symbol file. All addresses in it are those of memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Where its only segment begins: its code.
+    pub start: Va,
+}
+
+/// Makes the files of all modules. One that cannot be made is left out.
+pub(super) fn make(kvm: &Kvm) -> Result<Vec<ModuleFile>> {
+    let mut names = HashSet::new();
+    let file = |loaded: &Loaded| {
+        let name = format!("{}.ko", plain(&loaded.module.name));
+        let failed = |error| log::warn!("no symbol file for the module {}: {error}", loaded.module.name);
+        let (start, bytes) = elf(kvm, loaded)?.map_err(failed).ok()?;
+        names.insert(name.clone()).then_some((name, start, bytes))
+    };
+    let files: Vec<_> = kvm.loaded().iter().filter_map(file).collect();
+    let contents: Vec<(&str, &[u8])> =
+        files.iter().map(|(name, _, bytes)| (name.as_str(), bytes.as_slice())).collect();
+    let folder = cache::keep_all("modules", &contents)?;
+    Ok(files.iter().map(|(name, start, _)| ModuleFile { path: folder.join(name), start: *start }).collect())
+}
+
+/// A name without what has a meaning in paths: it comes from the image.
+fn plain(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "_-".contains(c) { c } else { '_' };
+    name.chars().take(64).map(plain).collect()
+}
+
+/// Where a module's code begins, and its file. gdb and lldb both take a shared object at the addresses that it has. gdb says
+/// of a library that it reaches from its first segment to its last: since 6.4 that would be through other modules, so only
+/// the code is a segment, the part that comes first.
+fn elf(kvm: &Kvm, loaded: &Loaded) -> Option<Result<(Va, Vec<u8>)>> {
+    let module = &loaded.module;
+    let segment = module.parts.first()?.range.clone();
+    let start = Va(segment.start);
+    let names = Names::Module(module, kvm.symbols_of(loaded));
+    let sections = names.sections();
+    let code: Vec<Range<u64>> =
+        module.parts.iter().filter(|part| part.code).map(|part| part.range.clone()).collect();
+    let named = Named { names, entry: None };
+    let frames = match kvm.kernel().ok().and_then(|kernel| kernel.unwind_table()) {
+        Some(table) => {
+            let rows = code.iter().map(|code| table.module_rows(kvm.space(), module.va, code));
+            table::eh_frame(kvm.space().machine, table, rows, &named.functions())
+        }
+        None => Frames::of(kvm).eh_frame(&code, &[]),
+    };
+    let head = write::Head { kind: ET_DYN, entry: 0, flags: 0, segment: Some(segment) };
+    let file = frames.and_then(|frames| write::elf(&sections, &named, &head, frames, kvm.space().machine));
+    Some(file.map(|file| (start, file)))
+}
