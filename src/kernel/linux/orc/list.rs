@@ -105,7 +105,8 @@ impl OfModule {
 
 /// The lists of all modules that have one.
 pub(super) fn of_modules(fields: &Fields<'_>) -> Vec<OfModule> {
-    let modules = modules::all(fields).map(|list| list.items).unwrap_or_default();
+    let text = fields.variable("_stext").ok().map(|va| va.0);
+    let modules = modules::all(fields, text).map(|list| list.items).unwrap_or_default();
     let of = |module: Module| {
         let list = List::of_module(fields, &module).ok()?;
         Some(OfModule { module: module.va, parts: module.parts, list })
