@@ -66,8 +66,11 @@ impl Space {
     }
 
     /// An address as the regions have it. On a machine of 32 bits a higher one is none, unless a debugger or a C
-    /// program widened it with its sign.
+    /// program widened it with its sign. A tag stands for what an address without it has.
     fn canonical(&self, va: Va) -> Result<Va, Fault> {
+        if self.machine.arch.tagged {
+            return Ok(Va(((va.0 << 8).cast_signed() >> 8).cast_unsigned()));
+        }
         const ALL_ONES: u64 = u32::MAX as u64;
         match (self.machine.ptr_bytes, va.0 >> 32, va.0 >> 31 & 1) {
             (4, ALL_ONES, 1) => Ok(Va(va.0 & ALL_ONES)),

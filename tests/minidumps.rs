@@ -377,6 +377,20 @@ fn narrow_addresses_do_not_wrap() {
     }
 }
 
+/// Kernels that tag their pointers (arm64's KASAN) keep tags in the top byte.
+#[test]
+fn tags_are_no_part_of_an_address() {
+    for (machine, version) in every_kind().filter(|(machine, _)| machine.word == 8) {
+        let Labelled { dump, near, .. } = Labelled::new(machine, version);
+        let kvm = open(&dump.build().0, None).expect("opens");
+        let what = format!("{} version {version}", machine.name);
+        let plain = kvm.space().translate(Va(near)).expect("mapped");
+        let tagged = |bits: u64| kvm.space().translate(Va(near ^ bits)).ok() == Some(plain);
+        assert_eq!(tagged(0x5a << 56), machine.arch == "aarch64", "{what}");
+        assert!(!tagged(1 << 55), "{what}: what the tag stands for");
+    }
+}
+
 #[test]
 fn sixty_four_kib_pages_of_arm() {
     let mut dump = Minidump::of(&machine::ARM, 2);

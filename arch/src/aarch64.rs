@@ -61,6 +61,7 @@ pub static ARCH: Arch = Arch {
     ],
     pc: PC,
     sp: SP,
+    tagged: true,
     frames: FramePointer {
         register: FP,
         caller_fp: 0,

@@ -44,6 +44,7 @@ pub static ARCH: Arch = Arch {
     ],
     pc: PC,
     sp: SP,
+    tagged: false,
     // The ABI demands no frame pointer, and the kernel's own unwinder reads .ARM.exidx. But clang keeps r11 unless told
     // otherwise, and FreeBSD does not tell it: a chain of r11 is what there is, as good as the kernel's build.
     frames: FramePointer {

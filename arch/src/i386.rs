@@ -63,6 +63,7 @@ pub static ARCH: Arch = Arch {
     ],
     pc: EIP,
     sp: ESP,
+    tagged: false,
     frames: FramePointer {
         register: EBP,
         caller_fp: 0,

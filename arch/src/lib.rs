@@ -54,6 +54,9 @@ pub struct Arch {
     pub pc: usize,
     /// Index of the stack pointer.
     pub sp: usize,
+    /// The processor may be told to ignore the top byte of an address, in which software then keeps a tag. Bit 55 tells
+    /// what that byte stands for.
+    pub tagged: bool,
     /// How a chain of frame pointers is followed.
     pub frames: FramePointer,
     /// FreeBSD's sub-table, where FreeBSD runs on it.

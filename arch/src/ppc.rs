@@ -61,6 +61,7 @@ pub static ARCH: Arch = Arch {
     ],
     pc: PC,
     sp: R1,
+    tagged: false,
     // As on powerpc64, with words half as wide and no condition register in a frame.
     frames: FramePointer {
         register: R1,

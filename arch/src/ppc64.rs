@@ -64,6 +64,7 @@ pub static ARCH: Arch = Arch {
     ],
     pc: PC,
     sp: R1,
+    tagged: false,
     // Every frame begins with a pointer to its caller's; a function saves its return address in the caller's frame.
     frames: FramePointer {
         register: R1,

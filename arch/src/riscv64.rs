@@ -63,6 +63,7 @@ pub static ARCH: Arch = Arch {
     ],
     pc: PC,
     sp: SP,
+    tagged: false,
     // The frame pointer is the canonical frame address itself.
     frames: FramePointer {
         register: FP,

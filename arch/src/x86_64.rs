@@ -84,6 +84,7 @@ pub static ARCH: Arch = Arch {
     ],
     pc: RIP,
     sp: RSP,
+    tagged: false,
     frames: FramePointer {
         register: RBP,
         caller_fp: 0,
