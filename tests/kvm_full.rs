@@ -109,6 +109,29 @@ fn offset_of(built: &Compiled, structure: &str, member: &str) -> u64 {
 }
 
 #[test]
+fn what_a_cpu_saved_is_of_the_thread_that_it_says_it_runs() {
+    let Some(mut built) = compiled() else { return };
+    let (of_cpu, switched) = (Some(0xffff_ffff_8020_3333), Some(0xffff_ffff_8020_2222));
+    let pcs = |built: &Compiled| {
+        let kvm = built.open();
+        let threads = kvm.threads().expect("threads").items;
+        [100_011, 100_021].map(|tid| {
+            let thread = threads.iter().find(|thread| thread.tid == tid).expect("the thread");
+            kvm.registers(thread).expect("registers").pc()
+        })
+    };
+    // CPU 0 was stopped on its way from the idle thread, which says that it is on no CPU already, to cron's.
+    let on_cpu = offset_of(&built, "thread", "td_oncpu");
+    built.poke("td_cron", on_cpu, &0_u32.to_le_bytes());
+    assert_eq!(pcs(&built), [of_cpu, switched]);
+    // Where the CPU does not say, the threads are believed.
+    built.poke_word("cpuid_to_pcpu", 0, 0);
+    assert_eq!(pcs(&built), [switched, of_cpu]);
+    built.poke("mp_maxid", 0, &i32::MAX.to_le_bytes());
+    assert_eq!(pcs(&built), [switched, of_cpu], "an absurd number of CPUs is no number");
+}
+
+#[test]
 fn arguments_come_from_the_kernels_copy_or_from_the_process() {
     let Some(built) = compiled() else { return };
     let kvm = built.open();

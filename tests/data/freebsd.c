@@ -195,7 +195,7 @@ struct pcpu cpus[2] PAGE = { { &td_idle, 0, { 10, 20, 30, 40, 50 } }, { &td_sh, 
 struct pcpu *__pcpu = cpus;
 struct pcpu *cpuid_to_pcpu[4] = { &cpus[0], &cpus[1] };
 u64 stopped_cpus[4] = { 3 };
-struct pcb cpu_pcbs[2], *stoppcbs = cpu_pcbs;
+struct pcb cpu_pcbs[2] = { { .pcb_rip = 0xffffffff80203333 } }, *stoppcbs = cpu_pcbs;
 u64 counters[2][512] PAGE = { { 0, 0, 1000 }, { 0, 0, 234 } };
 
 /* Variables with copies; the tests fill in how far these lie from where they are linked. */

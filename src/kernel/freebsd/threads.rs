@@ -12,6 +12,9 @@ use kgdbserver_arch::{Pcb, Registers, Va};
 /// Bytes of `td_name` and `p_comm`, the NUL included (MAXCOMLEN + 1).
 pub(super) const NAME_BYTES: usize = 20;
 
+/// MAXCPU is 1024 at most; a higher number is not believed.
+const CPU_LIMIT: u32 = 1 << 16;
+
 /// No `struct pcb` keeps general registers further on.
 const PCB_LIMIT: usize = 4096;
 
@@ -32,6 +35,8 @@ pub(super) struct Stopped {
     stopped_cpus: Option<Vec<u8>>,
     /// The highest CPU number.
     mp_maxid: Option<u32>,
+    /// The thread that each CPU was running, by its own account; none where that cannot be read.
+    running: Vec<Option<Va>>,
 }
 
 impl Stopped {
@@ -39,12 +44,22 @@ impl Stopped {
         let int =
             |name: &str| mem.int(symbols.address(name)?).ok().and_then(|value| u32::try_from(value).ok());
         let dumped = int("dumptid").filter(|tid| *tid != 0).map(u64::from).zip(symbols.address("dumppcb"));
-        let mp_maxid = int("mp_maxid");
+        let mp_maxid = int("mp_maxid").filter(|last| *last < CPU_LIMIT);
         let stopped_cpus = symbols.address("stopped_cpus").zip(mp_maxid).and_then(|(va, last)| {
             let mut set = vec![0; (last as usize / 64 + 1) * 8];
             mem.read_exact(va, &mut set).ok().map(|()| set)
         });
-        Self { dumped, stoppcbs: stoppcbs(symbols, mem, offsets, osreldate), stopped_cpus, mp_maxid }
+        let stoppcbs = stoppcbs(symbols, mem, offsets, osreldate);
+        Self { dumped, stoppcbs, stopped_cpus, mp_maxid, running: running(symbols, mem, mp_maxid) }
+    }
+
+    /// The CPU that was running a thread. A thread knows that as `td_oncpu`; but a CPU that is stopped in the middle of a
+    /// switch still runs the old thread, which says that it is on none, instead of the new one. What the CPU saved is of
+    /// the thread that it says it runs.
+    fn cpu_of(&self, thread: Va, on_cpu: Option<u32>) -> Option<u32> {
+        let by_cpu = self.running.iter().position(|running| *running == Some(thread));
+        let other = |cpu: &u32| self.running.get(*cpu as usize).is_some_and(Option::is_some);
+        by_cpu.and_then(|cpu| u32::try_from(cpu).ok()).or_else(|| on_cpu.filter(|cpu| !other(cpu)))
     }
 
     /// Whether a CPU saved its registers. A kernel that does not say which did (before 9) stopped them all.
@@ -70,6 +85,17 @@ fn stoppcbs(symbols: &Symbols, mem: &Space, offsets: &Offsets, osreldate: Option
         size => size < offsets.pcb_size,
     };
     if is_pointer { mem.pointer(symbol.va).ok().filter(|va| va.0 != 0) } else { Some(symbol.va) }
+}
+
+/// `pc_curthread` of every CPU, the first member of `struct pcpu`.
+fn running(symbols: &Symbols, mem: &Space, mp_maxid: Option<u32>) -> Vec<Option<Va>> {
+    let Some((table, last)) = symbols.address("cpuid_to_pcpu").zip(mp_maxid) else { return Vec::new() };
+    let thread = |cpu: u32| {
+        let at = table.checked_add(u64::from(cpu) * u64::from(mem.machine.ptr_bytes))?;
+        let pcpu = mem.pointer(at).ok().filter(|pcpu| pcpu.0 != 0)?;
+        mem.pointer(pcpu).ok().filter(|thread| thread.0 != 0)
+    };
+    (0..=last).map(thread).collect()
 }
 
 impl FreeBsd {
@@ -104,7 +130,7 @@ impl FreeBsd {
         let own = text(&mem.string(at(self.offsets.td_name), NAME_BYTES)?);
         let on_cpu = self.on_cpu(mem, at(self.offsets.td_oncpu))?;
         let crashed = self.stopped.dumped.is_some_and(|(dumped, _)| dumped == tid);
-        let saved = self.saved(mem, tid, on_cpu, at(self.offsets.td_pcb));
+        let saved = self.saved(mem, tid, self.stopped.cpu_of(va, on_cpu), at(self.offsets.td_pcb));
         let running = on_cpu.map(|_| 'R');
         Ok(Thread {
             va,
@@ -131,8 +157,8 @@ impl FreeBsd {
         Ok(u32::try_from(mem.int(at)?).ok())
     }
 
-    fn saved(&self, mem: &Space, tid: u64, on_cpu: Option<u32>, td_pcb: Va) -> Saved {
-        match (self.stopped.dumped, on_cpu) {
+    fn saved(&self, mem: &Space, tid: u64, cpu: Option<u32>, td_pcb: Va) -> Saved {
+        match (self.stopped.dumped, cpu) {
             (Some((dumped, pcb)), _) if dumped == tid => Saved::Stopped(pcb),
             (_, Some(cpu)) => self.saved_by(cpu, mem),
             (_, None) => match mem.pointer(td_pcb) {
