@@ -1,5 +1,11 @@
 //! What real Linux kernels keep, against what the guests themselves reported.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test may fail by panicking")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may fail by panicking"
+)]
 
 mod support;
 mod synth;

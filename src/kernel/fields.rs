@@ -99,6 +99,11 @@ impl Fields<'_> {
         }
     }
 
+    /// The bytes of a member, as the machine stores them; at most 4096.
+    pub(super) fn bytes(&self, base: Va, structure: &str, path: &str) -> Result<Vec<u8>> {
+        self.bytes_of(base, &self.member(structure, path)?)
+    }
+
     fn bytes_of(&self, base: Va, member: &Member) -> Result<Vec<u8>> {
         let size = usize::try_from(member.size.min(LIMIT)).unwrap_or_default();
         let mut bytes = vec![0; size];

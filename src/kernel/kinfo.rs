@@ -14,7 +14,7 @@ pub enum Op {
     Pgrp = 2,
     /// The processes of this session.
     Session = 3,
-    /// The processes with this controlling terminal; none can be told from a dump.
+    /// The processes with this controlling terminal; none can be told from a BSD's dump.
     Tty = 4,
     /// The processes with this effective user.
     Uid = 5,
@@ -106,6 +106,8 @@ pub struct KinfoProc {
     /// The terminal's foreground process group, and its session.
     pub tpgid: Option<u32>,
     pub tsid: Option<u32>,
+    /// The terminal's device. Linux only.
+    pub tdev: Option<u32>,
     pub login: Option<String>,
     pub kiflag: Option<u32>,
     pub uid: Option<u32>,
@@ -128,8 +130,13 @@ pub struct KinfoProc {
     pub dsize: Option<u64>,
     pub ssize: Option<u64>,
     pub emul: Option<String>,
-    /// Microseconds.
+    /// Microseconds, as all times.
     pub runtime: Option<u64>,
+    /// In user and in system mode. Linux only.
+    pub utime: Option<u64>,
+    pub stime: Option<u64>,
+    /// From the system's start to the process's. Linux only.
+    pub start: Option<u64>,
     pub xstat: Option<u32>,
     pub acflag: Option<u32>,
     pub lock: Option<u32>,
@@ -148,7 +155,7 @@ pub struct KinfoProc {
     pub lockname: Option<String>,
     pub siglist: Option<Vec<u8>>,
     pub sigmask: Option<Vec<u8>>,
-    /// Class, level, native and user priority.
+    /// Class, level, native and user priority; on Linux `policy`, `prio`, `static_prio`, `normal_prio`.
     pub pri: Option<[u8; 4]>,
     pub lastcpu: Option<u32>,
     pub oncpu: Option<u32>,
@@ -163,8 +170,8 @@ impl KinfoProc {
             Op::Pid => Some(self.pid == arg),
             Op::Pgrp => is(self.pgid),
             Op::Session => is(self.sid),
-            // The device of a terminal is not in a dump: libkvm compares with NODEV, which is no terminal's.
-            Op::Tty => Some(false),
+            // The device of a BSD's terminal is not in a dump: libkvm compares with NODEV, which is no terminal's.
+            Op::Tty => Some(self.tdev == Some(arg)),
             Op::Uid => is(self.uid),
             Op::Ruid => is(self.ruid),
             Op::Rgid => is(self.rgid),

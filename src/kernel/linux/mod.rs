@@ -10,6 +10,7 @@ mod loadavg;
 mod locate;
 mod log;
 mod members;
+mod memory;
 mod module_symbols;
 mod modules;
 mod names;
