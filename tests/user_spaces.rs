@@ -1,5 +1,10 @@
 //! The memory of processes, on machines whose page tables differ.
-#![allow(clippy::expect_used, clippy::panic, reason = "a test may fail by panicking")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may fail by panicking"
+)]
 
 mod synth;
 

@@ -1,7 +1,7 @@
 //! Kernel modules.
 
-use super::tasks::list;
 use super::scan;
+use super::tasks::list;
 use crate::Result;
 use crate::kernel::fields::{Fields, bad, offset};
 use crate::kernel::state::{Module, Part};
