@@ -280,8 +280,8 @@ pub struct Hints {
     pub vmcoreinfo: Option<PathBuf>,
     /// Where VMCOREINFO lies in physical memory.
     pub vmcoreinfo_at: Option<Pa>,
-    /// Memory is searched for VMCOREINFO below this address only.
-    pub search_below: Option<Pa>,
+    /// Memory is searched for VMCOREINFO only where it is likely.
+    pub search_briefly: bool,
 }
 
 /// A kernel found in an image that holds nothing but physical memory.

@@ -8,9 +8,6 @@ use crate::{Error, Result};
 use kgdbserver_arch::{By, Located, Machine, Region, Via};
 use std::sync::Arc;
 
-/// Kernels keep what they are found by in the first part of memory; a file that is no image is not read to its end for that.
-const SEARCHED: u64 = 1 << 30;
-
 /// What no format recognised is raw memory if a kernel is found in it. Of the ways in which emulators lay memory out, the
 /// one counts in which most of the kernel's page tables are where the kernel expects them.
 pub(super) fn recognise_raw(
@@ -25,8 +22,8 @@ pub(super) fn recognise_raw(
     let mut failed = None;
     for (name, layout) in raw::layouts(source.len()) {
         let image = raw::open(source.clone(), &layout)?;
-        let end = image.memory.pages().next().and_then(|first| first.checked_add(SEARCHED));
-        let hints = Hints { search_below: end, ..hints.clone() };
+        // What may be no image at all is not read to its end.
+        let hints = Hints { search_briefly: true, ..hints.clone() };
         let lost = match kernel::locate(&image, machine, symbols, &hints) {
             Ok(found) => lost_tables(&image, &found),
             Err(why) => {

@@ -49,16 +49,17 @@ fn search(image: &Image, machine: Option<Machine>, symbols: &Symbols, hints: &Hi
         let told = Told::new(image, at(image, candidate.pa)?, Origin::Search(candidate.pa));
         found(image, machine, told).ok()
     };
-    let end = hints.search_below.unwrap_or(Pa(u64::MAX));
-    let mut near = vmcoreinfo_scan::at_pages(image, looked).take_while(|candidate| candidate.pa < end);
-    let Some((pa, mut first)) = near.find_map(|candidate| Some((candidate.pa, kernel(candidate)?))) else {
-        let everywhere = || vmcoreinfo_scan::elsewhere(image, looked).find_map(kernel);
-        return if hints.search_below.is_none() { everywhere() } else { None };
+    let all = (!hints.search_briefly).then_some(0..u64::MAX);
+    let places = vmcoreinfo_scan::likely(image).chain(all.clone());
+    let mut candidates = places.flat_map(|place| vmcoreinfo_scan::at_pages(image, place, looked));
+    let Some((pa, mut first)) = candidates.find_map(|candidate| Some((candidate.pa.0, kernel(candidate)?)))
+    else {
+        return all.and_then(|_| vmcoreinfo_scan::elsewhere(image, looked).find_map(kernel));
     };
     // A kernel keeps two copies; others are of a crash kernel, or of an earlier boot.
-    let around = Pa(pa.0.saturating_add(NEIGHBOURHOOD)).min(end);
-    let others =
-        near.take_while(|candidate| candidate.pa < around).filter_map(kernel).map(|other| other.located.at);
+    let around = pa + 1..pa.saturating_add(NEIGHBOURHOOD);
+    let others = vmcoreinfo_scan::at_pages(image, around, |_| ()).filter_map(kernel);
+    let others = others.map(|other| other.located.at);
     let mut others: Vec<Pa> = others.filter(|at| *at != first.located.at).take(KERNELS).collect();
     others.sort_unstable();
     others.dedup();

@@ -49,14 +49,30 @@ const CHUNK: u64 = 1 << 20;
 /// Bytes of memory whose pages are looked at before `looked` is told again.
 const STEP: u64 = 256 << 20;
 
+/// Bytes of a zone that are looked at first.
+const LIKELY: u64 = 1 << 30;
+
 /// Real memory has a handful of texts that begin so. What is full of them was made to be.
 const HITS: usize = 4096;
 
-/// Those that begin a page, in ascending order. Looks at the beginning of every page that the image has, when it is asked
-/// for; of a machine with much memory the kernel's pages are among the first. `looked` is told now and then how many
-/// bytes of memory are done.
-pub(crate) fn at_pages(image: &Image, looked: impl Fn(u64)) -> impl Iterator<Item = Candidate> {
-    let pages = image.memory.pages().flat_map(|Pa(page)| {
+/// Where to look first. A kernel takes these pages early, from the beginning of the zone that it prefers: that is all of
+/// a small machine's memory, else what lies above 4 GiB (a PC of 3 GiB, of which 1 GiB lies there, has them at 4 GiB and
+/// 10 MiB), on s390x above 2 GiB.
+pub(crate) fn likely(image: &Image) -> impl Iterator<Item = Range<u64>> {
+    let first = image.memory.pages().next().map_or(0, |Pa(first)| first);
+    let zones = [2 << 30, 4 << 30].into_iter().filter(move |zone| *zone > first);
+    std::iter::once(first).chain(zones).map(|start| start..start.saturating_add(LIKELY))
+}
+
+/// Those that begin a page in a range of memory, in ascending order. Looks at the beginning of every page there that the
+/// image has, when it is asked for. `looked` is told now and then how many bytes of memory are done.
+pub(crate) fn at_pages(
+    image: &Image,
+    range: Range<u64>,
+    looked: impl Fn(u64),
+) -> impl Iterator<Item = Candidate> {
+    let pages = image.memory.pages().skip_while(move |page| page.0 < range.start);
+    let pages = pages.take_while(move |page| page.0 < range.end).flat_map(|Pa(page)| {
         let end = page.saturating_add(1 << image.page_shift);
         (page..end).step_by(PAGE as usize)
     });
@@ -208,8 +224,22 @@ mod tests {
             (0x5018, longer.len(), Kind::Note),
             (0x8000, TEXT.len(), Kind::Text),
         ];
-        assert_eq!(show(at_pages(&image, |_| ())), expected);
+        assert_eq!(show(at_pages(&image, 0..u64::MAX, |_| ())), expected);
         assert_eq!(show(elsewhere(&image, |_| ())), []);
+    }
+
+    #[test]
+    fn a_range_is_searched_and_no_more() {
+        let image = image(9, &[(0x1000, text()), (0x3000, text()), (0x8000, text())]);
+        let found = |range: Range<u64>| {
+            let range = BASE + range.start..BASE + range.end;
+            show(at_pages(&image, range, |_| ())).iter().map(|found| found.0).collect::<Vec<u64>>()
+        };
+        assert_eq!(found(0..0x9000), [0x1000, 0x3000, 0x8000]);
+        assert_eq!(found(0x1001..0x8000), [0x3000]);
+        assert_eq!((found(0x8000..0x8001), found(0x9000..0x9000)), (vec![0x8000], vec![]));
+        let likely: Vec<_> = likely(&image).collect();
+        assert_eq!(likely, [1 << 30..2 << 30, 2 << 30..3 << 30, 4 << 30..5 << 30]);
     }
 
     #[test]
@@ -233,7 +263,7 @@ mod tests {
             (600 * 4096 - 1 - TEXT.len() as u64, TEXT.len(), Kind::Text),
         ];
         assert_eq!(show(elsewhere(&image, |_| ())), expected);
-        assert_eq!(show(at_pages(&image, |_| ())), [(CHUNK + 0x2000, TEXT.len(), Kind::Text)]);
+        assert_eq!(show(at_pages(&image, 0..u64::MAX, |_| ())), [(CHUNK + 0x2000, TEXT.len(), Kind::Text)]);
     }
 
     #[test]
@@ -250,11 +280,12 @@ mod tests {
         ];
         for bytes in wrong {
             let image = image(2, &[(0x1000, bytes.clone())]);
-            let found = [show(at_pages(&image, |_| ())), show(elsewhere(&image, |_| ()))].concat();
+            let found =
+                [show(at_pages(&image, 0..u64::MAX, |_| ())), show(elsewhere(&image, |_| ()))].concat();
             assert_eq!(found, [], "{}", String::from_utf8_lossy(&bytes));
         }
         let image = image(20, &[(0x1000, longer)]);
-        assert_eq!(show(at_pages(&image, |_| ())), [(0x1018, TEXT.len(), Kind::Text)]);
+        assert_eq!(show(at_pages(&image, 0..u64::MAX, |_| ())), [(0x1018, TEXT.len(), Kind::Text)]);
     }
 
     #[test]
@@ -262,7 +293,7 @@ mod tests {
         let image = image(600, &[]);
         let told = RefCell::new(Vec::new());
         let tell = |done| told.borrow_mut().push(done);
-        assert_eq!(at_pages(&image, tell).count() + elsewhere(&image, tell).count(), 0);
+        assert_eq!(at_pages(&image, 0..u64::MAX, tell).count() + elsewhere(&image, tell).count(), 0);
         assert_eq!(*told.borrow(), [0, CHUNK, 2 * CHUNK, 600 * 4096]);
     }
 
@@ -270,6 +301,9 @@ mod tests {
     fn memory_full_of_hits_takes_no_time() {
         let full = FIRST.repeat(299 * 4096 / FIRST.len());
         let image = image(300, &[(8, full)]);
-        assert_eq!((show(at_pages(&image, |_| ())), show(elsewhere(&image, |_| ()))), (vec![], vec![]));
+        assert_eq!(
+            (show(at_pages(&image, 0..u64::MAX, |_| ())), show(elsewhere(&image, |_| ()))),
+            (vec![], vec![])
+        );
     }
 }
