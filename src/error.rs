@@ -93,6 +93,10 @@ pub fn describe(why: Fault) -> String {
         Fault::Unreadable(pa) => {
             format!("physical address {pa} is in the image, but reading the file failed")
         }
+        Fault::Damaged(pa) => format!("physical address {pa} is in the image, but its page there is damaged"),
+        Fault::PartMissing(pa) => {
+            format!("physical address {pa} is in another file of the split set: name all its files")
+        }
     }
 }
 

@@ -96,8 +96,12 @@ fn told_version(file: &KernelFile, told: Option<&str>) -> Result<Option<String>>
     Err(Error::Mismatch { what, kernel: format!("{ours:?}"), image: format!("{told:?}") })
 }
 
-/// A kernel file's version string.
+/// A kernel file's version string. A Linux kernel has another one, which no dump header tells, and drivers of it have
+/// variables of this name.
 pub(crate) fn version(file: &KernelFile) -> Option<String> {
+    if file.by_name("linux_banner").is_some() {
+        return None;
+    }
     let symbol = file.by_name(VERSION).filter(|symbol| (1..=LIMIT).contains(&symbol.size))?;
     let bytes = file.contents(symbol.va, symbol.size)?;
     let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();

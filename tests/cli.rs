@@ -86,6 +86,7 @@ mod arguments {
             "nlist kernel vmcore -- hz",
             "nlist -k kernel -c vmcore -- hz",
             "nlist ./vmcore ./kernel hz",
+            "nlist kernel . hz", // the folder holds one image
         ] {
             let found = run(&saved, line);
             assert_eq!(
@@ -159,7 +160,8 @@ mod arguments {
         let unknown = UNKNOWN.replace(')', &format!("; {raw})"));
         check(&saved, "info kernel notes", &format!("! kgdbserver: notes: {unknown}\nstatus 4"));
         check(&saved, "info empty", "! kgdbserver: empty: empty file\nstatus 1");
-        check(&saved, "info .", "! kgdbserver: .: is a directory, not an image\nstatus 1");
+        std::fs::create_dir(saved.path("folder")).unwrap();
+        check(&saved, "info folder", "! kgdbserver: folder: a folder without an image in it\nstatus 1");
         check(
             &saved,
             "info -c nowhere",
@@ -281,6 +283,9 @@ mod info {
                 "panic": null,
                 "architecture": null,
                 "log": false,
+                "dump_level": null,
+                "parts": null,
+                "erased": null,
             },
             "threads": saved.built.facts.threads.len(),
             "unreadable": 0,

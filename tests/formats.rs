@@ -505,7 +505,7 @@ fn case_33_things_that_are_no_image_files() {
     let unknown = &format!("FILE: {UNKNOWN}");
     not_a_dump(&path("text"), unknown);
     not_a_dump(&path("empty"), "FILE: empty file");
-    not_a_dump(folder.path(), "FILE: is a directory, not an image");
+    not_a_dump(folder.path(), "FILE: a folder without an image in it");
     not_a_dump(&path("nonexistent"), "FILE: No such file or directory (os error 2)");
     not_a_dump(&path("dangling"), "FILE: No such file or directory (os error 2)");
     not_a_dump(&path("loop"), "FILE: Too many levels of symbolic links (os error 40)");

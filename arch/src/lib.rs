@@ -120,7 +120,7 @@ impl Machine {
 }
 
 /// The value of at most 8 stored bytes.
-pub(crate) fn uint(bytes: &[u8], big_endian: bool) -> u64 {
+pub fn uint(bytes: &[u8], big_endian: bool) -> u64 {
     let shift_in = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
     if big_endian { bytes.iter().fold(0, shift_in) } else { bytes.iter().rev().fold(0, shift_in) }
 }
@@ -142,4 +142,8 @@ pub enum Fault {
     NoMemory,
     /// The image holds the page, but reading the file failed.
     Unreadable(Pa),
+    /// The image holds the page, but what it holds cannot be: a place outside the file, or bytes that do not unpack.
+    Damaged(Pa),
+    /// The page is in a file of a split set that was not given.
+    PartMissing(Pa),
 }

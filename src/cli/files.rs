@@ -1,7 +1,7 @@
 //! Which of the arguments are the kernel and the image.
 
 use super::{Failure, Named};
-use kgdbserver::image::{self, Store};
+use kgdbserver::image::{self, Settings, Store};
 use kgdbserver::kernel::Hints;
 use kgdbserver::kvm::{Kvm, Options};
 use kgdbserver::symbols;
@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 pub(super) struct Files {
     pub(super) kernel: Option<PathBuf>,
     pub(super) image: Option<PathBuf>,
+    /// Further files of an image that was split.
+    pub(super) parts: Vec<PathBuf>,
 }
 
 /// What a file is, by its content.
@@ -21,12 +23,15 @@ pub(super) struct Files {
 enum Content {
     Kernel,
     Image,
+    /// An image, or one of the files of an image that was split.
+    Part,
     Other,
 }
 
 impl Files {
     /// Takes the files from the front of `arguments`; returns what follows them. Arguments are files as long as they
-    /// name something that exists, there is room for another file, and `keep` arguments are left.
+    /// name something that exists, there is room for another file (files of a split image have room always), and `keep`
+    /// arguments are left.
     pub(super) fn take(
         named: &Named,
         arguments: &[OsString],
@@ -36,11 +41,14 @@ impl Files {
             Some(found) => (Some(found.image), found.kernel),
             None => (named.core.as_ref().map(PathBuf::from), None),
         };
-        let mut files = Self { kernel: named.kernel.as_ref().map(PathBuf::from), image };
+        let mut files = Self { kernel: named.kernel.as_ref().map(PathBuf::from), image, parts: Vec::new() };
         let candidates = arguments.len().saturating_sub(keep);
         let is_file = |argument: &&OsString| Path::new(argument).exists();
-        let count = arguments.iter().take(candidates).take_while(is_file).count().min(files.room());
-        let (paths, rest) = arguments.split_at(count);
+        let room = files.room();
+        let is_part = |argument: &&OsString| matches!(content(Path::new(argument)), Ok(Content::Part));
+        let existing = arguments.iter().take(candidates).take_while(is_file);
+        let parts = existing.clone().skip(room).take_while(is_part).count();
+        let (paths, rest) = arguments.split_at(existing.take(room).count() + parts);
         files.sort(paths)?;
         files.kernel = files.kernel.or(found_kernel);
         if files.image.is_some() {
@@ -75,11 +83,16 @@ impl Files {
     fn sort(&mut self, paths: &[OsString]) -> Result<(), Failure> {
         let known = |path: PathBuf| Ok((content(&path)?, path));
         let mut known: Vec<_> = paths.iter().map(PathBuf::from).map(known).collect::<Result<_, Failure>>()?;
+        let parts_only = self.image.is_none() && !known.iter().any(|(content, _)| *content == Content::Image);
         known.sort_by_key(|(content, _)| *content == Content::Other);
         for (content, path) in known {
             let place = match (content, self.kernel.is_some(), self.image.is_some()) {
                 (Content::Kernel, false, _) | (Content::Other, false, true) => &mut self.kernel,
-                (Content::Image | Content::Other, _, false) => &mut self.image,
+                (Content::Image | Content::Part | Content::Other, _, false) => &mut self.image,
+                (Content::Part, _, true) if parts_only => {
+                    self.parts.push(path);
+                    continue;
+                }
                 (Content::Kernel, true, _) => {
                     return Err(Failure::Usage(format!("{}: a second kernel file", path.display())));
                 }
@@ -97,7 +110,7 @@ impl Files {
             kernel: self.kernel.clone(),
             resolver: None,
             force: named.force,
-            image: named.wrapping.settings(),
+            image: Settings { parts: self.parts.clone(), ..named.wrapping.settings() },
             raw_memory: named.raw_memory.clone(),
             hints: Hints {
                 vmcoreinfo: named.vmcoreinfo.clone(),
@@ -121,9 +134,13 @@ impl Files {
 }
 
 fn content(path: &Path) -> Result<Content, Failure> {
+    if path.is_dir() {
+        return Ok(Content::Image);
+    }
     let store = Store::open(path)?;
     Ok(match () {
         () if symbols::is_kernel(&store) => Content::Kernel,
+        () if image::may_be_part(&store) => Content::Part,
         () if image::is_image(&store) => Content::Image,
         () => Content::Other,
     })

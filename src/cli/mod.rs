@@ -45,7 +45,7 @@ const USAGE: &str = "kgdbserver [serve] [OPTIONS] [KERNEL] IMAGE\n       kgdbser
 const AFTER_HELP: &str = "\
 KERNEL and IMAGE are told apart by what is in them, so their order does not matter; -k and -c decide what is \
 ambiguous. KERNEL may be left out: the image's memory is served all the same, and a debugger's own symbols find the \
-threads.
+threads. An image that was split into several files is named by all of them, or by the folder that holds them.
 
 Exit status:
   0  success

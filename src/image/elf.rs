@@ -13,7 +13,8 @@ use goblin::elf::{Elf, ProgramHeader, SectionHeader};
 use kgdbserver_arch::{Delta, Machine, Pa, Region, Va, Via};
 use std::sync::Arc;
 
-pub(super) const FORMAT: Format = Format { name: NAME, probe: |source| parse_header(source).is_some(), open };
+pub(super) const FORMAT: Format =
+    Format { name: NAME, probe: |source| parse_header(source).is_some(), open, set: None };
 
 const NAME: &str = "ELF core";
 

@@ -20,6 +20,12 @@ pub struct Facts {
     pub architecture: Option<String>,
     /// The kernel's messages, oldest first.
     pub log: Option<String>,
+    /// Which pages makedumpfile(8) was told to leave out, the bits of its `-d`.
+    pub dump_level: Option<u32>,
+    /// How many files of a split set are at hand, and what the others hold.
+    pub parts: Option<String>,
+    /// What makedumpfile(8) overwrote in the dump, in its own words.
+    pub erased: Option<String>,
 }
 
 impl Facts {
@@ -33,6 +39,9 @@ impl Facts {
             panic: self.panic.or(other.panic),
             architecture: self.architecture.or(other.architecture),
             log: self.log.or(other.log),
+            dump_level: self.dump_level.or(other.dump_level),
+            parts: self.parts.or(other.parts),
+            erased: self.erased.or(other.erased),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::{Error, Result};
 use std::io;
 use std::sync::Arc;
 
-pub(super) const FORMAT: Format = Format { name: NAME, probe, open };
+pub(super) const FORMAT: Format = Format { name: NAME, probe, open, set: None };
 
 const NAME: &str = "LiME";
 

@@ -11,14 +11,17 @@ mod extents;
 mod facts;
 mod flattened;
 mod header;
+mod kdump;
 mod keys;
 mod lime;
 mod minidump;
 mod notes;
 mod packed;
+mod page_cache;
 mod pages;
 mod part;
 pub(crate) mod raw;
+mod set;
 #[allow(unsafe_code)] // maps files, and survives their being cut short
 mod store;
 mod textdump;
@@ -28,6 +31,7 @@ mod wrapped;
 pub use facts::Facts;
 pub use notes::{Note, PRSTATUS};
 pub use raw::RawMemory;
+pub use set::files_of;
 pub use store::Store;
 pub use wrapped::Settings;
 
@@ -126,7 +130,7 @@ pub trait Memory: Send + Sync {
 pub struct Census {
     /// Pages that were dumped.
     pub dumped: u64,
-    /// Dumped pages that lie behind the end of the file.
+    /// Dumped pages that lie behind the end of the file, or in a file of a split set that was not given.
     pub cut_off: u64,
 }
 
@@ -184,6 +188,9 @@ impl fmt::Debug for Image {
     }
 }
 
+/// Reads the headers of several files.
+pub type OpenSet = fn(Vec<Arc<dyn Source>>) -> Result<Image>;
+
 /// One dump format.
 pub struct Format {
     /// Its name.
@@ -192,10 +199,13 @@ pub struct Format {
     pub probe: fn(&dyn Source) -> bool,
     /// Reads the headers.
     pub open: fn(Arc<dyn Source>) -> Result<Image>,
+    /// Reads the headers of several files that are one dump, in any order; none where a dump is always one file.
+    pub set: Option<OpenSet>,
 }
 
 /// Every format, in the order in which they are tried.
-pub static FORMATS: &[Format] = &[minidump::FORMAT, textdump::FORMAT, elf::FORMAT, lime::FORMAT];
+pub static FORMATS: &[Format] =
+    &[minidump::FORMAT, textdump::FORMAT, elf::FORMAT, lime::FORMAT, kdump::FORMAT];
 
 /// What an image may be wrapped in, in the order in which it is tried.
 pub fn wrappings() -> impl Iterator<Item = &'static str> {
@@ -212,6 +222,11 @@ pub fn is_image(source: &dyn Source) -> bool {
     recognise(source).is_some() || wrapped::is_wrapped(source)
 }
 
+/// Whether the source may be one of several files that are one image, as far as that is seen at a glance.
+pub fn may_be_part(source: &dyn Source) -> bool {
+    recognise(source).map_or_else(|| wrapped::is_wrapped(source), |format| format.set.is_some())
+}
+
 /// Opens an image; reads headers only, unless it must be unpacked first.
 ///
 /// # Errors
@@ -219,21 +234,30 @@ pub fn is_image(source: &dyn Source) -> bool {
 pub fn open(source: Arc<dyn Source>, settings: &Settings) -> Result<Image> {
     let path = source.path().to_owned();
     let mut layers = Layers::new(settings);
-    let mut inner = source;
-    let format = loop {
-        if let Some(format) = recognise(&*inner) {
-            break format;
-        }
-        inner = layers.take_off(&inner)?.ok_or_else(|| unknown(&path, &layers))?;
+    let (format, inner) = unwrap(source, &mut layers)?;
+    let mut image = match settings.parts.as_slice() {
+        [] => (format.open)(inner)?,
+        parts => set::open(format, inner, parts, &mut layers)?,
     };
-    log::debug!("{}: {}", path.display(), format.name);
-    let mut image = (format.open)(inner)?;
     image.warnings.splice(0..0, layers.warnings);
     let names = layers.facts.layers.clone();
     let told = std::mem::take(&mut image.facts).or(layers.facts).or(Facts::beside(&path));
     image.facts = Facts { layers: names, ..told };
     image.machine = image.machine.or_else(|| machine_named(image.facts.architecture.as_deref()?));
     Ok(image)
+}
+
+/// Takes off layers until a format recognises what is left.
+fn unwrap(source: Arc<dyn Source>, layers: &mut Layers<'_>) -> Result<(&'static Format, Arc<dyn Source>)> {
+    let path = source.path().to_owned();
+    let mut inner = source;
+    loop {
+        if let Some(format) = recognise(&*inner) {
+            log::debug!("{}: {}", path.display(), format.name);
+            return Ok((format, inner));
+        }
+        inner = layers.take_off(&inner)?.ok_or_else(|| unknown(&path, layers))?;
+    }
 }
 
 fn unknown(path: &Path, layers: &Layers<'_>) -> Error {

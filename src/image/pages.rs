@@ -64,9 +64,7 @@ impl Pages {
     /// The dumped page with `pa`, counted from the first dumped page, and how many dumped pages follow it without a
     /// break (itself included, at most a line). None if it was not dumped.
     pub(crate) fn find(&self, pa: Pa) -> Option<(u64, u64)> {
-        let page = pa.0 >> self.page_shift;
-        let range = self.ranges.get(self.ranges.partition_point(|range| range.end <= page))?;
-        let bit = range.bit + page.checked_sub(range.start)?;
+        let (bit, left) = self.bit(pa)?;
         let (before, in_line) = self.rank(bit / LINE_BITS)?;
         let within = bit % LINE_BITS;
         let (in_line, run) = match u64::from(in_line) {
@@ -75,7 +73,14 @@ impl Pages {
             LINE_BITS => (within, LINE_BITS - within),
             _ => self.find_in_line(bit)?,
         };
-        Some((before + in_line, run.min(range.end - page)))
+        Some((before + in_line, run.min(left)))
+    }
+
+    /// The bit of a page, and how many pages its range has from there on.
+    fn bit(&self, pa: Pa) -> Option<(u64, u64)> {
+        let page = pa.0 >> self.page_shift;
+        let range = self.ranges.get(self.ranges.partition_point(|range| range.end <= page))?;
+        Some((range.bit + page.checked_sub(range.start)?, range.end - page))
     }
 
     /// The dumped pages before a page's bit in its line, and how many follow it without a break in its word.
@@ -84,6 +89,20 @@ impl Pages {
         let here = line.get(word_in_line(bit))? >> (bit % 64);
         let before = count(&line, bit % LINE_BITS);
         (here & 1 == 1).then(|| (before.into(), here.trailing_ones().into()))
+    }
+
+    /// Whether a page was dumped. Cheaper than [`Self::find`] where its place does not matter: counts nothing.
+    pub(crate) fn holds(&self, pa: Pa) -> bool {
+        self.bit(pa).is_some_and(|(bit, _)| self.is_set(bit))
+    }
+
+    /// How many pages were dumped before the one that a bit stands for; all of them behind the last bit.
+    pub(crate) fn before(&self, bit: u64) -> u64 {
+        let counted = || {
+            let (before, _) = self.rank(bit / LINE_BITS)?;
+            Some(before + u64::from(count(&self.line(bit / LINE_BITS), bit % LINE_BITS)))
+        };
+        if bit < self.bits { counted().unwrap_or(0) } else { self.count() }
     }
 
     /// How many pages were dumped.
@@ -225,7 +244,9 @@ mod tests {
         for range in ranges {
             for page in range.start..range.end {
                 let bit = range.bit + page - range.start;
-                let Some((place, run)) = pages.find(Pa(page << 12 | 0x123)) else {
+                let pa = Pa(page << 12 | 0x123);
+                assert_eq!((pages.holds(pa), pages.before(bit)), (is_set(bit), before), "page {page}");
+                let Some((place, run)) = pages.find(pa) else {
                     assert!(!is_set(bit), "page {page}");
                     continue;
                 };
@@ -235,7 +256,7 @@ mod tests {
                 before += 1;
             }
         }
-        assert_eq!(pages.count(), before);
+        assert_eq!([pages.count(), pages.before(bits), pages.before(u64::MAX)], [before; 3]);
         assert_eq!(pages.iter().count() as u64, before);
         assert_eq!([4, 805, 999, 200 + bits].map(|page| pages.find(Pa(page << 12))), [None; 4]);
     }

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-pub(super) const FORMAT: Format = Format { name: NAME, probe, open };
+pub(super) const FORMAT: Format = Format { name: NAME, probe, open, set: None };
 
 const NAME: &str = "FreeBSD textdump";
 

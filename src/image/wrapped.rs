@@ -12,6 +12,8 @@ use std::sync::Arc;
 /// How wrapped images are opened.
 #[derive(Clone, Default)]
 pub struct Settings {
+    /// Further files of the image, where it was split into several; each may be wrapped.
+    pub parts: Vec<PathBuf>,
     /// `key.N` of an encrypted dump; without it the file of that name beside the image is taken.
     pub key: Option<PathBuf>,
     /// The RSA key that opens `key.N`: PEM, PKCS#1 or PKCS#8.

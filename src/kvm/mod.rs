@@ -128,13 +128,15 @@ impl Kvm {
         Self::open_with(corefile.ok_or_else(live)?, options)
     }
 
-    /// Opens an image file. Reads headers only.
+    /// Opens an image file, or a folder that holds one image and nothing else that looks like one. Reads headers only.
     ///
     /// # Errors
     /// Those of [`Self::openfiles`].
     pub fn open_with(corefile: &Path, options: Options) -> Result<Self> {
-        let settings = image::Settings { force: options.force, ..options.image };
-        let source: Arc<dyn Source> = Arc::new(Store::open(corefile)?);
+        let (corefile, mut parts) = image::files_of(corefile)?;
+        parts.extend(options.image.parts);
+        let settings = image::Settings { force: options.force, parts, ..options.image };
+        let source: Arc<dyn Source> = Arc::new(Store::open(&corefile)?);
         let file = options
             .kernel
             .as_deref()

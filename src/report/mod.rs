@@ -83,7 +83,11 @@ pub fn info(kvm: &Kvm) -> Vec<(&'static str, String)> {
         ("pages", format!("{} of {} bytes", census.dumped, 1u64 << image.page_shift)),
     ];
     if census.cut_off != 0 {
-        facts.push(("missing", format!("{} pages: the file is cut off", census.cut_off)));
+        let why = match image.facts.parts {
+            Some(_) => "in files that are cut off or were not given",
+            None => "the file is cut off",
+        };
+        facts.push(("missing", format!("{} pages: {why}", census.cut_off)));
     }
     facts.extend(told(kvm));
     facts.extend(image.plain.as_ref().map(|plain| ("segments", plain.segments.to_string())));
@@ -116,9 +120,25 @@ fn told(kvm: &Kvm) -> Vec<(&'static str, String)> {
         ("dumped", facts.dump_time.map(utc)),
         ("dump says", facts.version.map(one_line)),
         ("dump's panic", facts.panic.map(one_line)),
+        ("split set", facts.parts),
+        ("dump level", facts.dump_level.map(dump_level)),
+        ("erased", facts.erased.map(one_line)),
         ("messages", facts.log.map(|log| format!("{} lines", log.lines().count()))),
     ];
     rows.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+/// What makedumpfile(8) leaves out, by the bits of its dump level. Bit 0 stands for pages of zeros: a dump that tells its
+/// level has them all the same, in one place.
+static LEFT_OUT: [(u32, &str); 4] =
+    [(2, "page cache"), (4, "page cache with private data"), (8, "user pages"), (16, "free pages")];
+
+fn dump_level(level: u32) -> String {
+    let left_out = LEFT_OUT.iter().filter(|(bit, _)| level & bit != 0).map(|(_, name)| *name);
+    match left_out.collect::<Vec<_>>().as_slice() {
+        [] => format!("{level}: nothing was left out"),
+        names => format!("{level}: without {}", names.join(", ")),
+    }
 }
 
 /// Seconds since 1970 as a date and a time, UTC.

@@ -19,8 +19,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// What is said of a file that no format recognises: names them all.
-pub const UNKNOWN: &str =
-    "not a kernel image that this build knows (tried: FreeBSD minidump, FreeBSD textdump, ELF core, LiME)";
+pub const UNKNOWN: &str = "not a kernel image that this build knows (tried: FreeBSD minidump, FreeBSD textdump, ELF core, LiME, kdump-compressed dump)";
 
 /// A built system as files, which go when it goes.
 pub struct Saved {

@@ -15,7 +15,8 @@ use header::Header;
 use kgdbserver_arch::{Arch, Fault, Machine, Minidump, Pa};
 use std::sync::Arc;
 
-pub(super) const FORMAT: Format = Format { name: NAME, probe: |source| row(source).is_some(), open };
+pub(super) const FORMAT: Format =
+    Format { name: NAME, probe: |source| row(source).is_some(), open, set: None };
 
 const NAME: &str = "FreeBSD minidump";
 
