@@ -13,6 +13,7 @@ pub mod kallsyms;
 pub mod loaded;
 pub mod served;
 mod types;
+pub mod vmlinux;
 
 pub use elf::{KernelFile, Section, is_kernel};
 pub use types::{Bits, Member, Types};
