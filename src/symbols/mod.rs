@@ -5,6 +5,7 @@ pub mod btf;
 mod compiled;
 mod ctf;
 mod debug_file;
+pub mod debuginfod;
 mod dwarf;
 mod elf;
 mod elf_hash;

@@ -1,4 +1,4 @@
-//! Finding a Linux kernel's file, on the disk.
+//! Finding a Linux kernel's file: on the disk, and from a debuginfod.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -11,6 +11,7 @@
 mod synth;
 
 mod disk;
+mod server;
 
 use kgdbserver::symbols::vmlinux::Search;
 use synth::Elf;
