@@ -19,6 +19,7 @@ mod radix;
 mod region;
 mod regs;
 pub mod riscv64;
+pub mod s390x;
 pub mod x86_64;
 
 pub use addr::{Pa, Va};
@@ -34,8 +35,16 @@ pub use region::{Region, Via};
 pub use regs::{Reg, Registers, Slot};
 
 /// Every architecture this build knows. To add one: a file with its [`Arch`], a line here, walks in `tests/walks.rs`.
-pub static ALL: &[&Arch] =
-    &[&x86_64::ARCH, &aarch64::ARCH, &i386::ARCH, &riscv64::ARCH, &arm::ARCH, &ppc64::ARCH, &ppc::ARCH];
+pub static ALL: &[&Arch] = &[
+    &x86_64::ARCH,
+    &aarch64::ARCH,
+    &i386::ARCH,
+    &riscv64::ARCH,
+    &arm::ARCH,
+    &ppc64::ARCH,
+    &ppc::ARCH,
+    &s390x::ARCH,
+];
 
 /// What distinguishes one architecture from another.
 #[derive(Debug)]

@@ -49,6 +49,9 @@ pub fn backtrace(mem: &Space, registers: &Registers, rules: &Rules<'_>) -> Vec<F
         let word = |at: u64, offset: i32| mem.pointer(Va(at.checked_add_signed(offset.into())?)).ok();
         let Some(Va(caller)) = word(frame, layout.caller_fp) else { break };
         let home = if layout.back_chain { caller } else { frame };
+        if home == 0 {
+            break; // where s390x kernels have memory
+        }
         let Some(saved) = word(home, layout.return_address).filter(|address| address.0 != 0) else { break };
         let address = rules.codes.map_or(saved, |codes| codes.strip(saved));
         trace.push(Frame { pc: address, called: true });
@@ -83,7 +86,7 @@ fn interrupted(mem: &Space, trap: &TrapFrame, sp: Option<u64>, fp: u64) -> Optio
 mod tests {
     use super::*;
     use crate::image::{Addr, Census, Memory};
-    use kgdbserver_arch::{Fault, Machine, Pa, Region, Via, x86_64};
+    use kgdbserver_arch::{Fault, Machine, Pa, Region, Via, s390x, x86_64};
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
@@ -109,6 +112,21 @@ mod tests {
         fn census(&self) -> Census {
             Census { dumped: 0, cut_off: 0 }
         }
+    }
+
+    /// A back chain ends with 0, which s390x kernels have memory at.
+    #[test]
+    fn a_back_chain_ends_at_address_zero() {
+        let machine = Machine { arch: &s390x::ARCH, big_endian: true, ptr_bytes: 8 };
+        let words = [(0x1000 + 152, 0x2000), (0x2000 + 136, 0x5000), (0x2000 + 152, 0), (136, 0x6000)];
+        let words = words.map(|(at, word): (u64, u64)| (at, word.swap_bytes()));
+        let all = Region { first: Va(0), last: Va(u64::MAX), via: Via::Linear(Pa(0)) };
+        let mem = Space::new(machine, vec![all], Arc::new(Words(words.into())));
+        let mut registers = Registers::unknown(machine);
+        registers.set(machine.arch.pc, 0x4000);
+        registers.set(machine.arch.sp, 0x1000);
+        let frames = backtrace(&mem, &registers, &Rules::default());
+        assert_eq!(frames.iter().map(|frame| frame.pc.0).collect::<Vec<_>>(), [0x4000, 0x5000]);
     }
 
     const TRAP_ENTRY: u64 = 0x5008;

@@ -2,6 +2,8 @@
 
 use crate::driver::{Server, Transcript, gdb_multiarch, lldb};
 use crate::scene::connect;
+use crate::synth::Endian;
+use crate::synth::elfcore::{EM_S390, ElfCore, ProgramHeader};
 use crate::synth::freebsd::TRAPPED;
 use crate::synth::machine::{self, Machine};
 use crate::synth::{Built, System};
@@ -171,6 +173,22 @@ fn gdb_goes_through_a_trap_to_what_it_interrupted() {
         }
         session.is(&outer, &format!("{innermost} <not saved>"));
     }
+}
+
+/// No system that is built here runs on it; the description of its registers is what counts.
+#[test]
+fn both_debuggers_take_the_registers_of_s390x() {
+    let mut core = ElfCore::new(EM_S390, Endian::Big, true);
+    core.headers.push(ProgramHeader::load(0, &[0; 4096]));
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("vmcore");
+    std::fs::write(&path, core.build()).expect("write the dump");
+    let server = Server::start(&[&path]);
+    let session = gdb_multiarch(&[&connect(&server), "show architecture", "info registers pswa r15 acr3 f7"]);
+    session.has("show architecture", "s390:64-bit");
+    session.has("info registers pswa r15 acr3 f7", "acr3           <unavailable>");
+    let session = lldb(&[&format!("gdb-remote {}", server.port), "target list"]);
+    session.has("target list", "arch=s390x");
 }
 
 /// `TID.REGISTER=VALUE` for all that is expected of the real image.

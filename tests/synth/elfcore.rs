@@ -10,6 +10,7 @@ pub const PT_DUMP_DELTA: u32 = 0x6fb5_d000;
 pub const EM_386: u16 = 3;
 pub const EM_PPC: u16 = 20;
 pub const EM_PPC64: u16 = 21;
+pub const EM_S390: u16 = 22;
 pub const EM_ARM: u16 = 40;
 pub const EM_X86_64: u16 = 62;
 pub const EM_AARCH64: u16 = 183;
