@@ -9,7 +9,7 @@
 
 use gdbstub::arch::Registers as _;
 use gdbstub_arch::x86::reg::X86_64CoreRegs;
-use kgdbserver_arch::{Arch, Machine, Registers, Slot, x86_64};
+use kgdbserver_arch::{Arch, Machine, Registers, Slot, aarch64, x86_64};
 use std::collections::HashSet;
 
 /// A machine of an architecture, 64 bits wide and little-endian.
@@ -100,6 +100,19 @@ fn every_architectures_special_registers_are_what_they_are_called() {
     }
     assert_eq!(x86_64::ARCH.regs[x86_64::ARCH.sp].name, "rsp");
     assert_eq!(x86_64::ARCH.regs[x86_64::ARCH.frames.register].name, "rbp");
+}
+
+#[test]
+fn registers_are_taken_from_the_other_byte_order() {
+    let big = Machine { arch: &aarch64::ARCH, big_endian: true, ptr_bytes: 8 };
+    let mut noted = Registers::unknown(big);
+    noted.load(&[Slot { reg: 32, offset: 0 }, Slot { reg: 33, offset: 8 }], &(0..12).collect::<Vec<u8>>());
+    let mut registers = Registers::unknown(machine(&aarch64::ARCH));
+    registers.set(31, 7);
+    registers.take(&noted);
+    let known: Vec<_> = registers.known().collect();
+    assert_eq!(known, [("sp", 7), ("pc", 0x0001_0203_0405_0607), ("cpsr", 0x0809_0a0b)]);
+    assert_eq!(registers.raw(33).unwrap(), [0xb, 0xa, 9, 8]);
 }
 
 #[test]

@@ -172,6 +172,11 @@ fn i386_with_three_levels() {
     check_page(&kvm, 0xffc0_0000, 0x9000);
     check_page(&kvm, 0x80_0000 + 0x1f_f000, 0x5f_f000);
     check_fault(&kvm, 0xa0_0000, "page tables map nothing here");
+    // Headers of 64 bits do not make it a machine of 64 bits.
+    let wide = ElfCore::of_pages(EM_386, Endian::Little, true, &machine.memory.pages).build();
+    let kvm = open(&wide, &machine.symbols, None).unwrap();
+    assert_eq!(kvm.space().machine.ptr_bytes, 4);
+    check_thread(&kvm, &I386_REGISTERS);
     // Kernels since 13 that chose two levels when they booted.
     machine.variable("IdlePDPT", 0x800, 0);
     machine.tables = Tables::i386(ROOT + 0x8000, ROOT + 0x9000);

@@ -78,38 +78,41 @@ pub static ARCH: Arch = Arch {
 };
 
 /// Four levels of 4 KiB tables.
-pub const PAGES_OF_4_KIB: Radix = Radix {
-    page_shift: 12,
-    index_bits: &[9; 4],
-    entry_bytes: 8,
-    big_endian: false,
-    ignored: 0,
-    decode: decode::<12>,
-};
+pub const PAGES_OF_4_KIB: Radix = form(12, &[9; 4], decode::<12, false>);
 
 /// Four levels of 16 KiB tables, of which the top one has two entries.
-pub const PAGES_OF_16_KIB: Radix = Radix {
-    page_shift: 14,
-    index_bits: &[11, 11, 11, 1],
-    entry_bytes: 8,
-    big_endian: false,
-    ignored: 0,
-    decode: decode::<14>,
-};
+pub const PAGES_OF_16_KIB: Radix = form(14, &[11, 11, 11, 1], decode::<14, false>);
 
-/// The lowest two bits: 3 is a page at the lowest level and a table above it, 1 a block, all else nothing.
-fn decode<const PAGE_SHIFT: u8>(raw: u64, level: usize) -> Entry {
+/// A form of little-endian tables.
+pub(crate) const fn form(
+    page_shift: u8,
+    index_bits: &'static [u8],
+    decode: fn(u64, usize) -> Entry,
+) -> Radix {
+    Radix { page_shift, index_bits, entry_bytes: 8, big_endian: false, ignored: 0, decode }
+}
+
+/// The lowest two bits: 3 is a page at the lowest level and a table above it, 1 a block, all else nothing. The address has
+/// 48 bits; four more lie below it where pages have 64 KiB (Armv8.2's LPA), two where the tables are of the form of
+/// `LPA2` (Armv8.7), which uses the two between as well.
+pub(crate) fn decode<const PAGE_SHIFT: u8, const LPA2: bool>(raw: u64, level: usize) -> Entry {
     const READ_ONLY: u64 = 1 << 7;
     const KERNEL_NEVER_EXECUTES: u64 = 1 << 53; // users may not where bit 54 is set, as it is for all of the kernel
-    let pa = raw & 0x0003_ffff_ffff_f000 & !((1 << PAGE_SHIFT) - 1);
+    let low = raw & 0x0003_ffff_ffff_f000 & !((1 << PAGE_SHIFT) - 1);
+    let pa = match (PAGE_SHIFT, LPA2) {
+        (16, _) => low & 0x0000_ffff_ffff_0000 | (raw >> 12 & 0xf) << 48,
+        (_, true) => low | (raw >> 8 & 3) << 50,
+        (_, false) => low,
+    };
     let rights = Rights { write: raw & READ_ONLY == 0, execute: raw & KERNEL_NEVER_EXECUTES == 0 };
     let leaf = |shift: u8| Entry::Leaf { pa: Pa(pa & !((1 << shift) - 1)), shift, rights };
     match (raw & 3, level) {
         (3, 0) => leaf(PAGE_SHIFT),
         (3, _) => Entry::Table(Pa(pa)),
         (1, 1) => leaf(2 * PAGE_SHIFT - 3),
-        // Only 4 KiB tables allow blocks on the next level (1 GiB).
-        (1, 2) if PAGE_SHIFT == 12 => leaf(3 * PAGE_SHIFT - 6),
+        // On the next level: always of 1 GiB, others only with the larger addresses.
+        (1, 2) if PAGE_SHIFT != 14 || LPA2 => leaf(3 * PAGE_SHIFT - 6),
+        (1, 3) if PAGE_SHIFT == 12 && LPA2 => leaf(39),
         _ => Entry::Absent,
     }
 }

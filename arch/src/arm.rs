@@ -2,6 +2,7 @@
 
 use crate::bsd::{ANY_SIZE, u32_at};
 use crate::full::{Base, RootVariable, first_proved, tables};
+use crate::linux;
 use crate::{
     Arch, Bsd, By, ByteOrder, Entry, Facts, FramePointer, Kept, Located, Lost, Minidump, Mode, ModeField, Pa,
     Pcb, Radix, Reg, Rights, Slot, TrapBase, TrapFrame,
@@ -59,7 +60,7 @@ pub static ARCH: Arch = Arch {
     },
     freebsd: Some(&FREEBSD),
     dragonfly: None,
-    linux: None,
+    linux: Some(&linux::ARM),
 };
 
 /// ARMv6 and later: 16 KiB of sections, tables of 1 KiB below.
@@ -92,7 +93,10 @@ fn decode_v6(raw: u64, level: usize) -> Entry {
         (0, 1) => large_page(raw, Rights { write: raw & read_only == 0, execute: raw & 1 << 15 == 0 }),
         (0, 2 | 3) => small_page(raw, Rights { write: raw & read_only == 0, execute: raw & 1 == 0 }),
         (1, 1) => Entry::Table(Pa(raw & 0xffff_fc00)),
-        (1, 2) => section(raw, Rights { write: raw & read_only == 0, execute: raw & 1 << 4 == 0 }),
+        (1, 2) => {
+            let rights = Rights { write: raw & read_only == 0, execute: raw & 1 << 4 == 0 };
+            if raw & 1 << 18 == 0 { section(raw, rights) } else { supersection(raw, rights) }
+        }
         _ => Entry::Absent,
     }
 }
@@ -121,6 +125,12 @@ fn large_page(raw: u64, rights: Rights) -> Entry {
 
 fn section(raw: u64, rights: Rights) -> Entry {
     Entry::Leaf { pa: Pa(raw & 0xfff0_0000), shift: 20, rights }
+}
+
+/// 16 MiB, in 16 entries. Its address has 40 bits, the upper ones where a section's has others.
+fn supersection(raw: u64, rights: Rights) -> Entry {
+    let pa = raw & 0xff00_0000 | (raw >> 20 & 0xf) << 32 | (raw >> 5 & 0xf) << 36;
+    Entry::Leaf { pa: Pa(pa), shift: 24, rights }
 }
 
 fn decode_lpae(raw: u64, level: usize) -> Entry {

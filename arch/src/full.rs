@@ -142,7 +142,7 @@ impl RootVariable {
         let word = word.get_mut(..self.bytes).unwrap_or_default();
         facts.read_phys(pa, word).map_err(|why| Lost::Unreadable(self.name, why))?;
         let root = Pa(uint(word, form.big_endian));
-        let back = form.walk(facts, root, Va(self.va)).ok().filter(|_| root.0 != 0);
-        back.filter(|back| back.pa == pa).map(|_| root).ok_or(unproved(pa))
+        let proved = root.0 != 0 && form.maps(facts, root, Va(self.va), pa);
+        proved.then_some(root).ok_or(unproved(pa))
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::bsd::{ANY_SIZE, u32_at};
 use crate::full::{Base, RootVariable, first_proved, tables};
+use crate::linux;
 use crate::{
     Arch, Bsd, By, ByteOrder, Entry, Facts, FramePointer, Kept, Located, Lost, Minidump, Mode, ModeField, Pa,
     Pcb, Radix, Reg, Rights, Slot,
@@ -76,7 +77,7 @@ pub static ARCH: Arch = Arch {
     },
     freebsd: Some(&FREEBSD),
     dragonfly: None,
-    linux: None,
+    linux: Some(&linux::I386),
 };
 
 /// Two levels of 32-bit entries.

@@ -27,7 +27,9 @@ pub use bsd::{
     Bsd, ByteOrder, DirectMap, Field, Kept, Minidump, Mode, ModeField, Pcb, Relocated, TrapBase, TrapFrame,
 };
 pub use full::{By, Delta, Facts, Locate, Located, Lost};
-pub use linux::{Linux, Named, Paging, Prstatus, Structure, Switched, UserPaging};
+pub use linux::{
+    At, Goes, Linux, Named, Paging, Prstatus, Structure, Switched, User, UserAt, UserMode, UserPaging,
+};
 pub use pauth::PacMask;
 pub use ppc64_hash::HashTable;
 pub use radix::{Entry, Mapped, Radix, ReadPhys, Rights};
@@ -74,6 +76,13 @@ pub struct Arch {
     pub dragonfly: Option<&'static Bsd>,
     /// Linux's sub-table, where this build knows Linux on it.
     pub linux: Option<&'static Linux>,
+}
+
+impl Arch {
+    /// Bytes of a pointer: 4 or 8.
+    pub fn ptr_bytes(&self) -> u8 {
+        self.regs.get(self.pc).map_or(8, |pc| pc.bytes)
+    }
 }
 
 impl PartialEq for Arch {

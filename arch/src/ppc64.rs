@@ -1,6 +1,7 @@
 //! 64-bit PowerPC of both byte orders, which FreeBSD calls powerpc64 and powerpc64le.
 
 use crate::bsd::{ANY_SIZE, u32_at, u64_at};
+use crate::linux;
 use crate::{
     Arch, Bsd, ByteOrder, DirectMap, Entry, FramePointer, Kept, Minidump, Mode, ModeField, Pa, Pcb, Radix,
     Reg, Relocated, Rights, Slot, TrapBase, TrapFrame,
@@ -78,23 +79,33 @@ pub static ARCH: Arch = Arch {
     },
     freebsd: Some(&FREEBSD),
     dragonfly: None,
-    linux: None,
+    linux: Some(&linux::PPC64),
 };
 
-/// The tree of POWER9 and later. The processor's own byte order is big, also under a little-endian kernel.
+/// The tree of POWER9 and later, with pages of 4 KiB. The processor's own byte order is big, also under a little-endian
+/// kernel.
 pub const RADIX: Radix = Radix {
     page_shift: 12,
     index_bits: &[9, 9, 9, 13],
     entry_bytes: 8,
     big_endian: true,
     ignored: 0,
-    decode,
+    decode: decode::<12>,
 };
 
-fn decode(raw: u64, level: usize) -> Entry {
+/// The same with pages of 64 KiB; all larger ones are the same.
+pub const RADIX_64_KIB: Radix =
+    Radix { page_shift: 16, index_bits: &[5, 9, 9, 13], decode: decode::<16>, ..RADIX };
+
+fn decode<const PAGE_SHIFT: u8>(raw: u64, level: usize) -> Entry {
+    let shift = [PAGE_SHIFT, 21, 30].get(level).copied().unwrap_or(39);
+    entry(raw, level, shift)
+}
+
+/// An entry of a level whose pages have `1 << shift` bytes.
+pub(crate) fn entry(raw: u64, level: usize, shift: u8) -> Entry {
     const VALID: u64 = 1 << 63;
     const LEAF: u64 = 1 << 62;
-    let shift = [12, 21, 30].get(level).copied().unwrap_or(39);
     let pa = Pa(raw & 0x00ff_ffff_ffff_f000 & !((1 << shift) - 1));
     match (raw & VALID, raw & LEAF) {
         (0, _) => Entry::Absent,

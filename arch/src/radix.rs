@@ -55,7 +55,7 @@ pub struct Radix {
     pub entry_bytes: u8,
     /// Whether entries are stored most significant byte first.
     pub big_endian: bool,
-    /// Bits that say nothing of the address: the one by which AMD's memory encryption marks a page.
+    /// Bits of an entry's address that are none: the one by which AMD's memory encryption marks a page.
     pub ignored: u64,
     /// Tells what an entry of a level (0: lowest) means.
     pub decode: fn(raw: u64, level: usize) -> Entry,
@@ -71,7 +71,7 @@ impl Radix {
 
     /// Goes on from an entry of `level` already in hand; a minidump keeps only such entries.
     pub fn resume(&self, mem: &dyn ReadPhys, level: usize, raw: u64, va: Va) -> Result<Mapped, Fault> {
-        match (self.decode)(raw, level) {
+        match self.decoded(raw, level) {
             Entry::Absent => Err(Fault::NotMapped),
             Entry::Leaf { pa, shift, rights } => {
                 let offset = va.0 & ((1 << shift) - 1);
@@ -94,7 +94,7 @@ impl Radix {
 
     /// The same, from an entry of `level` already in hand. A table that cannot be read maps nothing anywhere.
     pub fn hole(&self, mem: &dyn ReadPhys, level: usize, raw: u64, va: Va) -> u64 {
-        match ((self.decode)(raw, level), level.checked_sub(1)) {
+        match (self.decoded(raw, level), level.checked_sub(1)) {
             (Entry::Leaf { .. }, _) => 1,
             (Entry::Table(table), Some(below)) => match self.entry(mem, table, below, va) {
                 Ok(raw) => self.hole(mem, below, raw, va),
@@ -139,9 +139,31 @@ impl Radix {
         self.page_shift + self.index_bits.iter().take(level).sum::<u8>()
     }
 
+    /// The highest address that the tree has an entry for.
+    pub(crate) fn last(&self) -> u64 {
+        match self.shift(self.index_bits.len()) {
+            bits @ ..64 => (1 << bits) - 1,
+            _ => u64::MAX,
+        }
+    }
+
     /// The value of an entry whose stored bytes are `bytes` (as many as `entry_bytes` says).
     pub fn value(&self, bytes: &[u8]) -> u64 {
-        uint(bytes, self.big_endian) & !self.ignored
+        uint(bytes, self.big_endian)
+    }
+
+    /// Whether the tree maps `va` to `pa`.
+    pub(crate) fn maps(&self, mem: &dyn ReadPhys, root: Pa, va: Va, pa: Pa) -> bool {
+        self.walk(mem, root, va).is_ok_and(|mapped| mapped.pa == pa)
+    }
+
+    /// An entry's meaning. Ignored bits go only now: some entries hold the complement of an address.
+    fn decoded(&self, raw: u64, level: usize) -> Entry {
+        match (self.decode)(raw, level) {
+            Entry::Absent => Entry::Absent,
+            Entry::Table(pa) => Entry::Table(Pa(pa.0 & !self.ignored)),
+            Entry::Leaf { pa, shift, rights } => Entry::Leaf { pa: Pa(pa.0 & !self.ignored), shift, rights },
+        }
     }
 
     fn entry(&self, mem: &dyn ReadPhys, table: Pa, level: usize, va: Va) -> Result<u64, Fault> {

@@ -60,6 +60,20 @@ impl Registers {
         to.iter_mut().zip(from).for_each(|(to, from)| *to = Some(*from));
     }
 
+    /// Whether values are stored most significant byte first.
+    pub fn big_endian(&self) -> bool {
+        self.big_endian
+    }
+
+    /// Takes all values that another set knows, whatever its byte order; not those of more than 64 bits.
+    pub fn take(&mut self, other: &Self) {
+        for reg in 0..self.arch.regs.len() {
+            if let Some(value) = other.get(reg) {
+                self.set(reg, value);
+            }
+        }
+    }
+
     /// The value of register `reg`; none if it is unknown, wider than 64 bits, or not a register.
     pub fn get(&self, reg: usize) -> Option<u64> {
         let bytes = self.raw(reg)?;

@@ -1,6 +1,7 @@
 //! 64-bit RISC-V.
 
 use crate::bsd::{ANY_SIZE, u32_at, u64_at};
+use crate::linux;
 use crate::{
     Arch, Bsd, ByteOrder, DirectMap, Entry, FramePointer, Kept, Minidump, Pa, Pcb, Radix, Reg, Rights, Slot,
     TrapBase, TrapFrame,
@@ -77,7 +78,7 @@ pub static ARCH: Arch = Arch {
     },
     freebsd: Some(&FREEBSD),
     dragonfly: None,
-    linux: None,
+    linux: Some(&linux::RISCV64),
 };
 
 /// Three levels.
@@ -87,13 +88,24 @@ pub const SV39: Radix =
 /// Four levels.
 pub const SV48: Radix = Radix { index_bits: &[9; 4], ..SV39 };
 
-/// Any right to read, write or execute makes an entry a leaf. The bits above the frame number are not all reserved
-/// (Svpbmt's memory type, Svnapot's large page), so they are cut off.
+/// Five levels.
+pub const SV57: Radix = Radix { index_bits: &[9; 5], ..SV39 };
+
+/// Any right to read, write or execute makes an entry a leaf. Of the bits above the frame number, one says that 16 entries
+/// side by side are one page (Svnapot); the only size there is shows in the frame number's lowest bits. Others are a memory
+/// type (Svpbmt). T-Head's processors have five bits of memory type instead: that one too, but never without bit 60.
 fn decode(raw: u64, level: usize) -> Entry {
     const VALID: u64 = 1;
     const RIGHTS: u64 = 0b1110;
+    const NAPOT: u64 = 1 << 63;
+    const SHAREABLE: u64 = 1 << 60;
     let pa = raw << 10 >> 20 << 12;
-    let shift = [12, 21, 30, 39].get(level).copied().unwrap_or(48);
+    let plain = [12, 21, 30, 39].get(level).copied().unwrap_or(48);
+    let shift = match (raw & (NAPOT | SHAREABLE), level, raw >> 10 & 0xf) {
+        (NAPOT, 0, 0b1000) => 16,
+        (NAPOT, ..) => return Entry::Absent,
+        _ => plain,
+    };
     match (raw & VALID, raw & RIGHTS) {
         (0, _) => Entry::Absent,
         (_, 0) if level == 0 => Entry::Absent,

@@ -1,5 +1,6 @@
 //! IBM Z, which Linux calls s390x: 64 bits, big-endian.
 
+use crate::linux;
 use crate::{Arch, Entry, FramePointer, Pa, Radix, Reg, Rights};
 
 const CORE: &str = "org.gnu.gdb.s390.core";
@@ -97,7 +98,7 @@ pub static ARCH: Arch = Arch {
     },
     freebsd: None,
     dragonfly: None,
-    linux: None,
+    linux: Some(&linux::S390X),
 };
 
 /// Dynamic address translation (z/Architecture Principles of Operation) from a region-first table down: five levels.
@@ -117,7 +118,7 @@ pub const REGION_SECOND: Radix = Radix { index_bits: &[8, 11, 11, 11], ..REGION_
 pub const REGION_THIRD: Radix = Radix { index_bits: &[8, 11, 11], ..REGION_FIRST };
 
 /// The level of the table that an entry above the lowest one belongs to. Each says so, also one that is invalid.
-fn level_of(raw: u64) -> usize {
+pub(crate) fn level_of(raw: u64) -> usize {
     (raw >> 2 & 3) as usize + 1
 }
 

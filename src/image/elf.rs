@@ -83,8 +83,7 @@ fn machine(header: &Header, ctx: Ctx) -> Result<Machine> {
     };
     let arch = arch.ok_or_else(unknown)?;
     // Not the file's class: the cores of 32-bit machines with memory above 4 GiB (PAE, LPAE) are files of 64 bits.
-    let ptr_bytes = arch.regs.get(arch.sp).map_or(8, |sp| sp.bytes);
-    Ok(Machine { arch, big_endian: !ctx.is_little_endian(), ptr_bytes })
+    Ok(Machine { arch, big_endian: !ctx.is_little_endian(), ptr_bytes: arch.ptr_bytes() })
 }
 
 /// The program headers, wherever they stand: QEMU puts them behind a section header.

@@ -64,10 +64,10 @@ pub(super) fn locate(image: &Image, symbols: &Symbols, hints: &Hints) -> Option<
     unknown.then(|| kernel::locate(image, machine, symbols, hints))
 }
 
-/// The machine: the image tells it, or the kernel that was found in it, or the kernel file.
+/// The machine: the kernel that was found tells it, or the image, or the kernel file.
 pub(super) fn machine(image: &Image, symbols: &Symbols, found: Option<&Result<Found>>) -> Result<Machine> {
     let of_kernel = || Some(found?.as_ref().ok()?.machine);
-    let machine = image.machine.or_else(of_kernel).or_else(|| symbols.file()?.machine());
+    let machine = of_kernel().or(image.machine).or_else(|| symbols.file()?.machine());
     machine.ok_or_else(|| {
         Error::Unsupported("the image does not tell its machine; give the kernel file as well".into())
     })

@@ -1,15 +1,16 @@
-use super::{Linux, Named, Paging, Prstatus, Structure, Switched, UserPaging, named};
-use crate::aarch64::{PAGES_OF_4_KIB, PAGES_OF_16_KIB};
-use crate::full::tables;
-use crate::{Facts, Lost, Pa, Radix, Slot, Va};
+use super::root::{Shape, Top, untouchable};
+use super::switched::{element, named};
+use super::{At, Goes, Linux, Named, Paging, Prstatus, Structure, Switched, User, UserAt, UserMode};
+use crate::aarch64::{decode, form};
+use crate::{Entry, Facts, Lost, Pa, Radix, Slot};
 
 pub(crate) static LINUX: Linux = Linux {
     marks: &["kimage_voffset"],
     paging,
-    prstatus: Prstatus { pid: 32, slots: PRSTATUS },
+    prstatus: Prstatus { pid: 32, slots: PRSTATUS, narrow: &[Slot { reg: 33, offset: 376 }] },
     switched: &[Switched {
         member: "thread.cpu_context",
-        pointer: false,
+        at: At::Member,
         structure: Structure {
             name: "cpu_context",
             members: &[
@@ -29,13 +30,33 @@ pub(crate) static LINUX: Linux = Linux {
             ],
         },
         sp_behind: false,
+        goes: Goes::Saved,
     }],
-    user: Structure { name: "pt_regs", members: USER },
-    outermost: &["ret_from_fork", "__primary_switched", "__secondary_switched"],
+    user: User {
+        structure: Structure { name: "pt_regs", members: USER },
+        at: UserAt::StackEnd(&[0]),
+        // The exception level that pstate tells.
+        mode: Some(UserMode { reg: 33, mask: 0xf, value: 0 }),
+    },
+    outermost: &[
+        "ret_from_fork",
+        "__primary_switched",
+        "__secondary_switched",
+        "el0t_64_sync",
+        "el0t_64_irq",
+        "el0t_64_fiq",
+        "el0t_64_error",
+        "el0t_32_sync",
+        "el0t_32_irq",
+        // Until 5.13.
+        "el0_sync",
+        "el0_svc",
+        "el0_irq",
+    ],
 };
 
 const fn x(reg: usize) -> Named {
-    Named { reg, member: "regs", index: reg as u64 }
+    element(reg, "regs", reg as u64)
 }
 
 const USER: &[Named] = &[
@@ -80,7 +101,7 @@ const fn nth(reg: usize) -> Slot {
     Slot { reg, offset: 112 + 8 * reg }
 }
 
-/// x0 to x30, sp, pc, pstate.
+/// x0 to x30, sp, pc; behind them pstate, of which cpsr is the lower half.
 const PRSTATUS: &[Slot] = &[
     nth(0),
     nth(1),
@@ -115,29 +136,50 @@ const PRSTATUS: &[Slot] = &[
     nth(30),
     nth(31),
     nth(32),
-    nth(33),
 ];
 
-fn paging(facts: &dyn Facts) -> Result<Paging, Lost> {
-    let root = facts.symbol("swapper_pg_dir").ok_or(Lost::NoSymbol("swapper_pg_dir"))?;
-    let offset = facts.number("kimage_voffset").ok_or(Lost::NoSymbol("kimage_voffset"))?;
-    let bits = match facts.number("TCR_EL1_T1SZ") {
-        Some(size @ 12..=48) => 64 - size,
-        _ => facts.number("VA_BITS").ok_or(Lost::NoSymbol("VA_BITS"))?,
-    };
-    let form = shape(facts.number("PAGESIZE").unwrap_or(4096), bits).ok_or(Lost::NoSymbol("VA_BITS"))?;
-    let root = Pa(root.wrapping_sub(offset));
-    Ok(Paging {
-        kernel: vec![tables(u64::MAX << bits, u64::MAX, form, root)],
-        user: UserPaging { form, last: Va((1 << bits) - 1) },
-        pac_mask: facts.number("KERNELPACMASK").unwrap_or(0),
-    })
+/// A kernel is built for one size of pages, and for at most so many bits of addresses. On a processor without the larger
+/// ones it leaves the top level out; with 64 KiB pages it keeps it, and only its lower or upper entries are ever used.
+const SHAPES: [Shape; 10] = [
+    shape::<12, false>(48, &[9; 4]),
+    shape::<12, false>(39, &[9; 3]),
+    shape::<12, true>(52, &[9, 9, 9, 9, 4]),
+    shape::<14, false>(47, &[11; 3]),
+    shape::<14, false>(48, &[11, 11, 11, 1]),
+    shape::<14, false>(36, &[11; 2]),
+    shape::<14, true>(52, &[11, 11, 11, 5]),
+    shape::<16, false>(48, &[13, 13, 6]),
+    shape::<16, false>(52, &[13, 13, 10]),
+    shape::<16, false>(42, &[13; 2]),
+];
+
+const fn shape<const PAGE_SHIFT: u8, const LPA2: bool>(bits: u8, index_bits: &'static [u8]) -> Shape {
+    let kernel = form(PAGE_SHIFT, index_bits, decode::<PAGE_SHIFT, LPA2>);
+    let user = Radix { decode: user_entry::<PAGE_SHIFT, LPA2>, ..kernel };
+    Shape { kernel, user, first: u64::MAX << bits }
 }
 
-fn shape(page_size: u64, bits: u64) -> Option<Radix> {
-    match (page_size, bits) {
-        (0x1000, 48) => Some(PAGES_OF_4_KIB),
-        (0x4000, 48) => Some(PAGES_OF_16_KIB),
-        _ => None,
+/// Kernels are loaded as far behind a multiple of this as they are linked (`MIN_KIMG_ALIGN`).
+const STEP: usize = 2 << 20;
+
+fn paging(facts: &dyn Facts) -> Result<Paging, Lost> {
+    let top = Top::find(facts, &["swapper_pg_dir"])?;
+    let told = facts.number("kimage_voffset").map(|offset| Pa(top.va.wrapping_sub(offset)));
+    let shapes: Vec<Shape> = SHAPES.into_iter().chain(SHAPES.map(Shape::big_endian)).collect();
+    let (shape, root) = top.prove(facts, &shapes, told.as_slice(), STEP)?;
+    Ok(shape.halves(root))
+}
+
+/// A page that its process may not touch (`PROT_NONE`, or being watched for NUMA balancing) is there all the same. Such an
+/// entry is not valid. It has a software bit, another one before 6.10, but is best told from the entry of a page that was
+/// swapped out by the two bits that forbid execution: those lie in the offset into a swap file, above any there is.
+fn user_entry<const PAGE_SHIFT: u8, const LPA2: bool>(raw: u64, level: usize) -> Entry {
+    const VALID: u64 = 1;
+    const PAGE: u64 = 3;
+    const NEVER_EXECUTED: u64 = 3 << 53;
+    if raw & (VALID | NEVER_EXECUTED) != NEVER_EXECUTED {
+        return decode::<PAGE_SHIFT, LPA2>(raw, level);
     }
+    let kind = if level == 0 { PAGE } else { VALID };
+    untouchable(decode::<PAGE_SHIFT, LPA2>(raw & !PAGE | kind, level))
 }

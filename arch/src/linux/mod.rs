@@ -1,17 +1,34 @@
 //! What Linux fixes per processor: the shape of its page tables, and where it saves registers.
 
 mod aarch64;
+mod arm;
+mod i386;
+mod ppc64;
+mod ppc64_hashed;
+mod riscv64;
+mod root;
+mod s390x;
+mod switched;
 mod x86_64;
 
 pub(crate) use aarch64::LINUX as AARCH64;
+pub(crate) use arm::LINUX as ARM;
+pub(crate) use i386::LINUX as I386;
+pub(crate) use ppc64::LINUX as PPC64;
+pub(crate) use riscv64::LINUX as RISCV64;
+pub(crate) use s390x::LINUX as S390X;
 pub(crate) use x86_64::LINUX as X86_64;
 
-use crate::{Facts, Lost, Radix, Region, Slot, Va};
+pub use switched::{At, Goes, Named, Structure, Switched, User, UserAt, UserMode};
+
+use crate::full::tables;
+use crate::{Facts, Fault, Lost, Pa, Radix, ReadPhys, Region, Registers, Slot, Va};
 
 /// What Linux fixes for one processor.
 #[derive(Debug)]
 pub struct Linux {
-    /// Numbers that only this processor's VMCOREINFO has. A raw image tells its machine by them.
+    /// Numbers and symbols that only this processor's VMCOREINFO has. A raw image tells its machine by them, if it has all;
+    /// by none where there are none (32-bit x86 and ARM tell nothing of their own).
     pub marks: &'static [&'static str],
     /// Tells the shape of the page tables and where they lie.
     pub paging: fn(&dyn Facts) -> Result<Paging, Lost>,
@@ -20,7 +37,7 @@ pub struct Linux {
     /// Where the registers of a sleeping task are; newest first. The first whose structure the kernel's types know counts.
     pub switched: &'static [Switched],
     /// Where the registers are that a task had in user space when it entered the kernel.
-    pub user: Structure,
+    pub user: User,
     /// Functions that nothing calls, where a kernel stack ends.
     pub outermost: &'static [&'static str],
 }
@@ -32,62 +49,56 @@ pub struct Paging {
     pub kernel: Vec<Region>,
     /// Those of processes.
     pub user: UserPaging,
-    /// Bits of a kernel's return address that may hold a pointer authentication code; 0 where there are none.
-    pub pac_mask: u64,
+    /// The kernel's byte order, where memory tells it. QEMU's dumps may be of another than the machine (POWER under TCG).
+    pub big_endian: Option<bool>,
 }
 
-/// The shape of a process's page tables.
+/// The shape of a process's page tables. The top one is `mm_struct.pgd`.
 #[derive(Debug, Clone, Copy)]
 pub struct UserPaging {
-    /// The tree's shape. Its top table is `mm_struct.pgd`.
-    pub form: Radix,
-    /// The highest address of a process.
-    pub last: Va,
+    form: Radix,
+    last: Va,
+    /// The number of levels by any entry of the top table, where processes differ.
+    levels: Option<fn(top: u64) -> usize>,
+}
+
+impl UserPaging {
+    /// The addresses of a process whose top table lies at `root`.
+    ///
+    /// They begin at 0. On s390x so do the kernel's: there an address alone does not tell whose it is.
+    pub fn region(&self, mem: &dyn ReadPhys, root: Pa) -> Result<Region, Fault> {
+        let Some(levels) = self.levels else { return Ok(tables(0, self.last.0, self.form, root)) };
+        let mut top = [0; 8];
+        mem.read_phys(root, &mut top)?;
+        let index_bits = self.form.index_bits.get(..levels(self.form.value(&top))).ok_or(Fault::NotMapped)?;
+        let form = Radix { index_bits, ..self.form };
+        Ok(tables(0, form.last().min(self.last.0), form, root))
+    }
+
+    /// The highest address of any process.
+    pub fn last(&self) -> Va {
+        self.last
+    }
 }
 
 /// `struct elf_prstatus`, as the image's notes of type `NT_PRSTATUS` hold it.
 #[derive(Debug)]
 pub struct Prstatus {
-    /// Bytes to `pr_pid`.
+    /// Bytes to `pr_pid`, which has 4.
     pub pid: usize,
     /// Registers in `pr_reg`; offsets from the start of the note.
     pub slots: &'static [Slot],
+    /// Registers of 4 bytes in fields of 8, at whose end they lie if the machine is big-endian.
+    pub narrow: &'static [Slot],
 }
 
-/// Where a task that is not running has its registers.
-#[derive(Debug)]
-pub struct Switched {
-    /// The member of `task_struct` that leads there.
-    pub member: &'static str,
-    /// Whether the member points to the registers, on the task's stack. Otherwise it holds them.
-    pub pointer: bool,
-    /// The registers.
-    pub structure: Structure,
-    /// The stack pointer is behind the structure.
-    pub sp_behind: bool,
-}
-
-/// Registers in a structure that the kernel's types describe.
-#[derive(Debug)]
-pub struct Structure {
-    /// Its tag.
-    pub name: &'static str,
-    /// What it holds.
-    pub members: &'static [Named],
-}
-
-/// A register in a named member.
-#[derive(Debug, Clone, Copy)]
-pub struct Named {
-    /// Index into the register table.
-    pub reg: usize,
-    /// The member.
-    pub member: &'static str,
-    /// Which element, if the member is an array.
-    pub index: u64,
-}
-
-/// A register that is a member of its own.
-const fn named(reg: usize, member: &'static str) -> Named {
-    Named { reg, member, index: 0 }
+impl Prstatus {
+    /// Takes the registers that a note holds.
+    pub fn load(&self, note: &[u8], registers: &mut Registers) {
+        registers.load(self.slots, note);
+        let behind = if registers.big_endian() { 4 } else { 0 };
+        for slot in self.narrow {
+            registers.load(&[Slot { reg: slot.reg, offset: slot.offset + behind }], note);
+        }
+    }
 }

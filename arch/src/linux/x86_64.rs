@@ -1,60 +1,85 @@
-use super::{Linux, Paging, Prstatus, Structure, Switched, UserPaging, named};
-use crate::full::tables;
+use super::root::{Shape, Top, untouchable};
+use super::switched::named;
+use super::{At, Goes, Linux, Paging, Prstatus, Structure, Switched, User, UserAt, UserMode};
 use crate::x86_64::{FIVE_LEVEL, FOUR_LEVEL};
-use crate::{Entry, Facts, Lost, Pa, Radix, Rights, Slot, Va};
+use crate::{Entry, Facts, Lost, Pa, Radix, Slot, Va};
 
 pub(crate) static LINUX: Linux = Linux {
     marks: &["phys_base", "pgtable_l5_enabled"],
     paging,
-    prstatus: Prstatus { pid: 32, slots: PRSTATUS },
-    switched: &[Switched {
-        member: "thread.sp",
-        pointer: true,
-        // Since 4.9; earlier kernels kept the program counter elsewhere, and only rbp on the stack.
+    prstatus: Prstatus { pid: 32, slots: PRSTATUS, narrow: &[] },
+    switched: &[
+        // Since 4.9.
+        Switched {
+            member: "thread.sp",
+            at: At::Pointer,
+            structure: Structure {
+                name: "inactive_task_frame",
+                members: &[
+                    named(1, "bx"),
+                    named(6, "bp"),
+                    named(12, "r12"),
+                    named(13, "r13"),
+                    named(14, "r14"),
+                    named(15, "r15"),
+                    named(16, "ret_addr"),
+                ],
+            },
+            sp_behind: true,
+            goes: Goes::Saved,
+        },
+        // Earlier kernels had the switch inside the scheduler, and pushed the flags and rbp. That is as large as this
+        // structure, which begins with rbp too.
+        Switched {
+            member: "thread.sp",
+            at: At::Pointer,
+            structure: Structure { name: "stack_frame", members: &[named(6, "next_frame")] },
+            sp_behind: true,
+            goes: Goes::BehindCall { caller: "__schedule", callee: "__switch_to", find: behind_call },
+        },
+    ],
+    user: User {
         structure: Structure {
-            name: "inactive_task_frame",
+            name: "pt_regs",
             members: &[
+                named(0, "ax"),
                 named(1, "bx"),
+                named(2, "cx"),
+                named(3, "dx"),
+                named(4, "si"),
+                named(5, "di"),
                 named(6, "bp"),
+                named(7, "sp"),
+                named(8, "r8"),
+                named(9, "r9"),
+                named(10, "r10"),
+                named(11, "r11"),
                 named(12, "r12"),
                 named(13, "r13"),
                 named(14, "r14"),
                 named(15, "r15"),
-                named(16, "ret_addr"),
+                named(16, "ip"),
+                named(17, "flags"),
+                named(18, "cs"),
+                named(19, "ss"),
             ],
         },
-        sp_behind: true,
-    }],
-    user: Structure {
-        name: "pt_regs",
-        members: &[
-            named(0, "ax"),
-            named(1, "bx"),
-            named(2, "cx"),
-            named(3, "dx"),
-            named(4, "si"),
-            named(5, "di"),
-            named(6, "bp"),
-            named(7, "sp"),
-            named(8, "r8"),
-            named(9, "r9"),
-            named(10, "r10"),
-            named(11, "r11"),
-            named(12, "r12"),
-            named(13, "r13"),
-            named(14, "r14"),
-            named(15, "r15"),
-            named(16, "ip"),
-            named(17, "flags"),
-            named(18, "cs"),
-            named(19, "ss"),
-        ],
+        // Kernels that know FRED (6.9) leave room for two words more that it pushes, whether the processor does or not.
+        at: UserAt::StackEnd(&[0, 16]),
+        mode: Some(UserMode { reg: 18, mask: 3, value: 3 }),
     },
     outermost: &[
         "ret_from_fork",
         "ret_from_fork_asm",
+        "entry_SYSCALL_64",
+        "entry_SYSCALL_64_after_hwframe",
+        "entry_SYSENTER_compat_after_hwframe",
+        "entry_SYSCALL_compat_after_hwframe",
+        "int80_emulation",
+        "asm_fred_entrypoint_user",
         "secondary_startup_64_no_verify",
         "secondary_startup_64",
+        "common_startup_64",
     ],
 };
 
@@ -92,37 +117,64 @@ const PRSTATUS: &[Slot] = &[
 /// Where the kernel's text and data are mapped, wherever they were loaded (`__START_KERNEL_map`).
 const START_KERNEL_MAP: u64 = 0xffff_ffff_8000_0000;
 
+/// Physical and virtual addresses of a kernel differ by a multiple of this (`CONFIG_PHYSICAL_ALIGN`).
+const STEP: usize = 2 << 20;
+
+const SHAPES: [Shape; 2] = [shape(FOUR_LEVEL, 47), shape(FIVE_LEVEL, 56)];
+
+const fn shape(kernel: Radix, half: u8) -> Shape {
+    Shape { kernel, user: Radix { decode: user_entry, ..kernel }, first: u64::MAX << half }
+}
+
+/// The top table had another name before 4.13. VMCOREINFO calls it `swapper_pg_dir`, too, which is no symbol on x86-64.
 fn paging(facts: &dyn Facts) -> Result<Paging, Lost> {
-    let root = facts.symbol("init_top_pgt").or_else(|| facts.symbol("swapper_pg_dir"));
-    let root = root.ok_or(Lost::NoSymbol("init_top_pgt"))?;
-    let phys_base = facts.number("phys_base").ok_or(Lost::NoSymbol("phys_base"))?;
-    let root = Pa(root.wrapping_sub(START_KERNEL_MAP).wrapping_add(phys_base));
-    let five = facts.number("pgtable_l5_enabled") == Some(1);
-    let (shape, first, last) = match five {
-        true => (FIVE_LEVEL, 0xff00_0000_0000_0000, 0x00ff_ffff_ffff_ffff),
-        false => (FOUR_LEVEL, 0xffff_8000_0000_0000, 0x0000_7fff_ffff_ffff),
+    let top = Top::find(facts, &["init_top_pgt", "init_level4_pgt", "swapper_pg_dir"])?;
+    let encrypted = facts.number("sme_mask").unwrap_or(0);
+    let shapes = SHAPES.map(|shape| shape.ignoring(encrypted));
+    let loaded = |base: u64| Pa(top.va.wrapping_sub(START_KERNEL_MAP).wrapping_add(base));
+    let told = match facts.number("phys_base") {
+        Some(base) => vec![loaded(base)],
+        None => by_cr3(facts, &shapes, Va(top.va)),
     };
-    let form = Radix { decode, ignored: facts.number("sme_mask").unwrap_or(0), ..shape };
-    Ok(Paging {
-        kernel: vec![tables(first, u64::MAX, form, root)],
-        user: UserPaging { form, last: Va(last) },
-        pac_mask: 0,
-    })
+    let (shape, root) = top.prove(facts, &shapes, &told, STEP)?;
+    Ok(shape.halves(root))
+}
+
+/// Where the tables of some process map the kernel's own. With page-table isolation (PTI) a process has two, side by side;
+/// in the one that counts while it runs, bit 12 of CR3 is set, and next to nothing of the kernel is mapped.
+fn by_cr3(facts: &dyn Facts, shapes: &[Shape], va: Va) -> Vec<Pa> {
+    let Some(cr3) = facts.number("CR3") else { return Vec::new() };
+    let roots = [cr3 & !0xfff, cr3 & !0x1fff].map(Pa);
+    let walks = shapes.iter().flat_map(|shape| roots.map(|root| shape.kernel.walk(facts, root, va)));
+    walks.flatten().map(|mapped| mapped.pa).collect()
 }
 
 /// A page that its process may not touch (`PROT_NONE`, or being watched for NUMA balancing) is there all the same. Such an
-/// entry has the global bit and not the present bit, and since the mitigations of 2018 (L1TF) its address is inverted.
-fn decode(raw: u64, level: usize) -> Entry {
+/// entry has the global bit and not the present bit. Since the mitigations of 2018 (L1TF) its address is inverted; that
+/// shows, as no machine has memory in the upper half of what an entry can tell. (Bit 51 may be the encryption's.)
+fn user_entry(raw: u64, level: usize) -> Entry {
+    with_untouchable(raw, level, FOUR_LEVEL.decode)
+}
+
+/// The same for any form with entries of 64 bits, by its decoder.
+pub(super) fn with_untouchable(raw: u64, level: usize, decode: fn(u64, usize) -> Entry) -> Entry {
     const PRESENT: u64 = 1;
     const PROT_NONE: u64 = 1 << 8;
     const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
-    match raw & (PRESENT | PROT_NONE) {
-        PROT_NONE => match (FOUR_LEVEL.decode)((raw ^ ADDRESS) | PRESENT, level) {
-            Entry::Leaf { pa, shift, .. } => {
-                Entry::Leaf { pa, shift, rights: Rights { write: false, execute: false } }
-            }
-            _ => Entry::Absent,
-        },
-        _ => (FOUR_LEVEL.decode)(raw, level),
+    const INVERTED: u64 = 1 << 50;
+    if raw & (PRESENT | PROT_NONE) != PROT_NONE {
+        return decode(raw, level);
     }
+    let plain = if raw & INVERTED != 0 { raw ^ ADDRESS } else { raw };
+    untouchable(decode(plain | PRESENT, level))
+}
+
+/// The address behind a call (`e8` and the distance in four bytes) of a function.
+fn behind_call(code: &[u8], at: u64, callee: u64) -> Option<u64> {
+    code.windows(5).zip(at..).find_map(|(call, at)| {
+        let (0xe8, distance) = call.split_first()? else { return None };
+        let behind = at.wrapping_add(5);
+        let distance = i32::from_le_bytes(distance.try_into().ok()?);
+        (behind.wrapping_add_signed(distance.into()) == callee).then_some(behind)
+    })
 }

@@ -27,7 +27,7 @@ pub(crate) fn locate(
     hints: &Hints,
 ) -> Option<Result<Found>> {
     match read(image, hints) {
-        Ok(Some(told)) => Some(found(image, machine, told)),
+        Ok(Some(told)) => Some(found(image, machine, told, symbols)),
         Ok(None) => search(image, machine, symbols, hints).map(Ok),
         Err(error) => Some(Err(error)),
     }
@@ -47,7 +47,7 @@ fn search(image: &Image, machine: Option<Machine>, symbols: &Symbols, hints: &Hi
     };
     let kernel = |candidate: Candidate| {
         let told = Told::new(image, at(image, candidate.pa)?, Origin::Search(candidate.pa));
-        found(image, machine, told).ok()
+        found(image, machine, told, symbols).ok()
     };
     let all = (!hints.search_briefly).then_some(0..u64::MAX);
     let places = vmcoreinfo_scan::likely(image).chain(all.clone());
@@ -93,14 +93,15 @@ fn at(image: &Image, pa: Pa) -> Option<Vmcoreinfo> {
     Vmcoreinfo::parse(bytes.get(..got)?)
 }
 
-fn found(image: &Image, machine: Option<Machine>, told: Told) -> Result<Found> {
+fn found(image: &Image, machine: Option<Machine>, told: Told, symbols: &Symbols) -> Result<Found> {
     let unknown = || {
         Error::Unsupported(
             "a Linux kernel, but neither the image nor its VMCOREINFO tells the machine".into(),
         )
     };
     let machine = machine.or_else(|| told.machine()).ok_or_else(unknown)?;
-    let paging = paging(image, machine, &told.info)?;
+    let paging = paging(machine, &Known { image, told: &told, symbols })?;
+    let machine = Machine { big_endian: paging.big_endian.unwrap_or(machine.big_endian), ..machine };
     let mem = Space::new(machine, paging.kernel.clone(), image.memory.clone());
     let text = told.info.symbol("_stext").or_else(|| told.info.symbol("init_uts_ns")).unwrap_or_default();
     let missing = |why| {
@@ -128,12 +129,12 @@ fn found(image: &Image, machine: Option<Machine>, told: Told) -> Result<Found> {
 }
 
 /// The address spaces of a kernel, by what it tells.
-pub(super) fn paging(image: &Image, machine: Machine, info: &Vmcoreinfo) -> Result<Paging> {
+fn paging(machine: Machine, known: &Known<'_>) -> Result<Paging> {
     let name = machine.arch.name;
     let table = machine.arch.linux;
     let table =
         table.ok_or_else(|| Error::Unsupported(format!("this build does not know Linux on {name}")))?;
-    (table.paging)(&Known { image, info }).map_err(|lost| match lost {
+    (table.paging)(known).map_err(|lost| match lost {
         Lost::NoSymbol(key) => Error::Unsupported(format!(
             "the kernel's page tables cannot be found: VMCOREINFO does not tell {key}"
         )),

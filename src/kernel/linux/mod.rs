@@ -14,6 +14,7 @@ mod memory;
 mod module_symbols;
 mod modules;
 mod names;
+mod noted;
 mod orc;
 mod panic;
 mod paths;

@@ -23,8 +23,7 @@ impl Told {
     /// The kernel's names at the addresses where it runs, and its types: those of its file, if one is given; what that
     /// lacks comes from the image, and is read when first asked for.
     pub(crate) fn complete(self: &Arc<Self>, symbols: Symbols, mem: &Arc<Space>) -> Symbols {
-        let text = || Some(self.info.symbol("_stext")?.wrapping_sub(symbols.file()?.by_name("_stext")?.va.0));
-        let slide = text().or_else(|| self.info.slide()).unwrap_or(0);
+        let slide = self.slide(&symbols);
         let told = self.clone();
         let symbols = symbols
             .moved_by(slide)

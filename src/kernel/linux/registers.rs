@@ -1,15 +1,15 @@
 //! Where the registers of tasks are.
 
-use super::Linux;
+use super::{Linux, noted};
 use crate::kernel::{Saved, Thread};
 use crate::space::Space;
 use crate::{Error, Result};
-use kgdbserver_arch::{Registers, Structure, Switched, Va};
+use kgdbserver_arch::{At, Goes, Registers, Structure, Switched, UserAt, Va};
 
 /// The place of a task's registers: a note of the image for a task that runs, else where the switch left them.
 pub(super) fn saved(linux: &Linux, mem: &Space, task: Va, pid: u32, on_cpu: Option<u32>) -> Saved {
     match on_cpu {
-        Some(cpu) => match note(linux, pid, cpu) {
+        Some(cpu) => match noted::find(linux, pid, cpu) {
             Some(index) => Saved::Noted(index),
             None => Saved::Nowhere("it was running, and the image has no registers of its CPU"),
         },
@@ -25,23 +25,6 @@ pub(super) fn saved(linux: &Linux, mem: &Space, task: Va, pid: u32, on_cpu: Opti
     }
 }
 
-/// Which of the image's notes is a CPU's.
-///
-/// QEMU writes one for every CPU, and the CPU's number plus one for a pid. A kernel that crashed leaves out CPUs that did
-/// not answer, and writes pids: those of idle tasks are all 0, and only count if no CPU is missing.
-fn note(linux: &Linux, pid: u32, cpu: u32) -> Option<usize> {
-    let notes = &linux.told.prstatus;
-    let at = linux.table.prstatus.pid;
-    let pid_of = |note: &Vec<u8>| note.get(at..at + 4).map(|bytes| linux.machine.uint(bytes) as u32);
-    let mut by_cpu = notes.iter().zip(1..);
-    let (index, of_all) = (cpu as usize, notes.len() >= linux.present);
-    if by_cpu.all(|(note, number)| pid_of(note) == Some(number)) || pid == 0 && of_all {
-        return notes.get(index).map(|_| index);
-    }
-    let own = |note: &Vec<u8>| pid_of(note) == Some(pid);
-    notes.iter().position(own).filter(|_| pid != 0)
-}
-
 /// Where a sleeping task's registers are, and what they look like; none if the kernel's types know no such structure.
 fn switched(linux: &Linux, mem: &Space, task: Va) -> Result<Option<(Va, &'static Switched)>> {
     let types = linux.symbols.types();
@@ -49,8 +32,34 @@ fn switched(linux: &Linux, mem: &Space, task: Va) -> Result<Option<(Va, &'static
         types.size_of(row.structure.name).is_some() && types.member("task_struct", row.member).is_some()
     };
     let Some(row) = linux.table.switched.iter().find(known) else { return Ok(None) };
-    let at = linux.fields(mem).at(task, "task_struct", row.member)?;
-    Ok(Some((if row.pointer { mem.pointer(at)? } else { at }, row)))
+    let fields = linux.fields(mem);
+    let member = fields.at(task, "task_struct", row.member)?;
+    let va = match row.at {
+        At::Member => member,
+        At::Pointer => mem.pointer(member)?,
+        At::FrameEnd => {
+            let caller = mem.pointer(mem.pointer(member)?)?;
+            Va(caller.0.wrapping_sub(fields.size_of(row.structure.name)?))
+        }
+    };
+    Ok(Some((va, row)))
+}
+
+/// Where a switched task goes on, if that is not among its registers.
+fn goes_on(linux: &Linux, mem: &Space, task: Va, row: &Switched) -> Option<u64> {
+    let fields = linux.fields(mem);
+    match row.goes {
+        Goes::Saved => None,
+        Goes::Member(name) => Some(fields.pointer(task, "task_struct", name).ok()?.0),
+        Goes::BehindCall { caller, callee, find } => {
+            /// No function that switches is larger.
+            const LIMIT: usize = 16 << 10;
+            let (caller, callee) = (fields.variable(caller).ok()?, fields.variable(callee).ok()?);
+            let mut code = vec![0; LIMIT];
+            let got = mem.read(caller, &mut code).ok()?;
+            find(code.get(..got)?, caller.0, callee.0)
+        }
+    }
 }
 
 /// A thread's registers, as far as they were saved.
@@ -58,8 +67,7 @@ pub(super) fn read(linux: &Linux, mem: &Space, thread: &Thread) -> Result<Regist
     let mut registers = Registers::unknown(linux.machine);
     match thread.saved {
         Saved::Noted(index) => {
-            let note = linux.told.prstatus.get(index).map(Vec::as_slice).unwrap_or_default();
-            registers.load(linux.table.prstatus.slots, note);
+            registers = noted::read(linux, index);
         }
         Saved::Switched(va) => {
             let Some((_, row)) = switched(linux, mem, thread.va)? else { return Ok(registers) };
@@ -67,6 +75,9 @@ pub(super) fn read(linux: &Linux, mem: &Space, thread: &Thread) -> Result<Regist
             if row.sp_behind {
                 let size = linux.fields(mem).size_of(row.structure.name)?;
                 registers.set(linux.machine.arch.sp, va.0.wrapping_add(size));
+            }
+            if let Some(pc) = goes_on(linux, mem, thread.va, row) {
+                registers.set(linux.machine.arch.pc, pc);
             }
         }
         Saved::Stopped(_) | Saved::Nowhere(_) => {}
@@ -78,23 +89,44 @@ pub(super) fn read(linux: &Linux, mem: &Space, thread: &Thread) -> Result<Regist
 /// space.
 pub(super) fn user(linux: &Linux, mem: &Space, thread: &Thread) -> Result<Registers> {
     let fields = linux.fields(mem);
-    let last = linux.told.paging.as_ref().map_or(0, |paging| paging.user.last.0);
     let running = read(linux, mem, thread).unwrap_or_else(|_| Registers::unknown(linux.machine));
-    if thread.on_cpu.is_some() && running.pc().is_some_and(|pc| pc <= last) {
+    if thread.on_cpu.is_some() && in_user_space(linux, &running) {
         return Ok(running);
     }
     let none = |why: &str| Error::Unsupported(format!("thread {} has no user registers: {why}", thread.tid));
     if linux.memory_of(mem, thread.va)?.is_none() {
         return Err(none("it is the kernel's own"));
     }
-    let stack = fields.pointer(thread.va, "task_struct", "stack")?;
-    let structure = &linux.table.user;
-    let below = stack_size(linux, mem, thread.va)?
-        .checked_sub(fields.size_of(structure.name)?)
-        .ok_or_else(|| none("its stack is too small"))?;
-    let mut registers = Registers::unknown(linux.machine);
-    load(linux, mem, structure, Va(stack.0.wrapping_add(below)), &mut registers)?;
-    Ok(registers)
+    let structure = &linux.table.user.structure;
+    let read_at = |va: Va| {
+        let mut registers = Registers::unknown(linux.machine);
+        load(linux, mem, structure, va, &mut registers).map(|()| registers)
+    };
+    match linux.table.user.at {
+        UserAt::Member(name) => match fields.pointer(thread.va, "task_struct", name)? {
+            Va(0) => Err(none("it never was there")),
+            va => read_at(va),
+        },
+        UserAt::StackEnd(above) => {
+            let end = fields.pointer(thread.va, "task_struct", "stack")?.0;
+            let end = end.wrapping_add(stack_size(linux, mem, thread.va)?);
+            let size = fields.size_of(structure.name)?;
+            let mut places = above.iter().map(|above| Va(end.wrapping_sub(size).wrapping_sub(*above)));
+            let theirs = |va| read_at(va).ok().filter(|registers| in_user_space(linux, registers));
+            places.find_map(theirs).ok_or_else(|| none("its stack has none of such"))
+        }
+    }
+}
+
+/// Whether registers are of user space.
+fn in_user_space(linux: &Linux, registers: &Registers) -> bool {
+    match &linux.table.user.mode {
+        Some(mode) => registers.get(mode.reg).is_some_and(|value| value & mode.mask == mode.value),
+        None => {
+            let last = linux.told.paging.as_ref().map_or(0, |paging| paging.user.last().0);
+            registers.pc().is_some_and(|pc| pc <= last)
+        }
+    }
 }
 
 /// Bytes of a kernel stack (`THREAD_SIZE`), which depend on the kernel's configuration. Not every kernel's types know the

@@ -20,6 +20,8 @@ pub struct Told {
     pub origin: Origin,
     /// The notes of running tasks' registers, as many as there are CPUs that answered.
     pub prstatus: Vec<Vec<u8>>,
+    /// The byte order of these notes. QEMU's may have another than the machine.
+    pub notes_big_endian: Option<bool>,
     /// Its address spaces, once these are found.
     pub paging: Option<Paging>,
 }
@@ -53,7 +55,8 @@ impl Told {
     pub(super) fn new(image: &Image, info: Vmcoreinfo, origin: Origin) -> Self {
         let notes = image.notes().into_iter().filter(|note| note.kind == PRSTATUS && note.name == "CORE");
         let prstatus = notes.filter_map(|note| image.contents(&note.contents)).collect();
-        Self { info, origin, prstatus, paging: None }
+        let notes_big_endian = image.machine.map(|machine| machine.big_endian);
+        Self { info, origin, prstatus, notes_big_endian, paging: None }
     }
 
     /// What this build knows of Linux on a machine.
@@ -63,12 +66,13 @@ impl Told {
         machine.arch.linux.ok_or_else(unknown)
     }
 
-    /// The processor, by the numbers that only its kernels tell.
+    /// The processor, by the numbers and symbols that only its kernels tell.
     pub(super) fn machine(&self) -> Option<Machine> {
-        let is = |marks: &[&str]| marks.iter().all(|mark| self.info.number(mark).is_some());
+        let tells = |mark: &&str| self.info.number(mark).or_else(|| self.info.symbol(mark)).is_some();
+        let is = |marks: &[&str]| !marks.is_empty() && marks.iter().all(tells);
         let arch =
             kgdbserver_arch::ALL.iter().find(|arch| arch.linux.is_some_and(|linux| is(linux.marks)))?;
-        Some(Machine { arch, big_endian: false, ptr_bytes: 8 })
+        Some(Machine { arch, big_endian: false, ptr_bytes: arch.ptr_bytes() })
     }
 
     /// The kernel's messages. They are found without types, and without a kernel file.
@@ -79,6 +83,12 @@ impl Told {
     /// What the messages are found by.
     pub(super) fn messages<'a>(&'a self, mem: &'a Space, symbols: &'a Symbols) -> log::Source<'a> {
         log::Source { info: &self.info, symbols, mem }
+    }
+
+    /// By how much the kernel's addresses are higher than those in its file.
+    pub(super) fn slide(&self, symbols: &Symbols) -> u64 {
+        let text = || Some(self.info.symbol("_stext")?.wrapping_sub(symbols.file()?.by_name("_stext")?.va.0));
+        text().or_else(|| self.info.slide()).unwrap_or(0)
     }
 
     /// Whether memory says the same as VMCOREINFO. None if the pages that would tell are missing.
@@ -97,7 +107,9 @@ impl Told {
 /// What page tables are found by.
 pub(super) struct Known<'a> {
     pub(super) image: &'a Image,
-    pub(super) info: &'a Vmcoreinfo,
+    pub(super) told: &'a Told,
+    /// Those of the kernel file, if there is one, at the addresses that it was linked for.
+    pub(super) symbols: &'a Symbols,
 }
 
 impl ReadPhys for Known<'_> {
@@ -108,10 +120,12 @@ impl ReadPhys for Known<'_> {
 
 impl Facts for Known<'_> {
     fn symbol(&self, name: &str) -> Option<u64> {
-        self.info.symbol(name)
+        let linked =
+            || Some(self.symbols.file()?.by_name(name)?.va.0.wrapping_add(self.told.slide(self.symbols)));
+        self.told.info.symbol(name).or_else(linked)
     }
 
     fn number(&self, name: &str) -> Option<u64> {
-        self.info.number(name)
+        self.told.info.number(name)
     }
 }

@@ -3,9 +3,9 @@
 use super::Linux;
 use crate::image::Addr;
 use crate::kernel::fields::{Fields, bad};
-use crate::space::{Place, Space};
+use crate::space::{Phys, Place, Space};
 use crate::{Error, Result};
-use kgdbserver_arch::{Pa, Region, Va, Via};
+use kgdbserver_arch::{Pa, Va};
 
 /// `task_struct.flags`: a thread of the kernel's, which has no memory of its own.
 const PF_KTHREAD: u64 = 0x0020_0000;
@@ -42,8 +42,9 @@ impl Linux {
         let mm = self.memory_of(mem, task)?.map_or_else(borrowed, Ok)?;
         let unknown = || Error::Unsupported("the shape of processes' page tables is not known".into());
         let user = self.told.paging.as_ref().ok_or_else(unknown)?.user;
-        let via = Via::Tables { form: user.form, root: root(&fields, mm)? };
-        let mut space = mem.over(vec![Region { first: Va(0), last: user.last, via }]);
+        let region = user.region(&Phys(mem.memory()), root(&fields, mm)?);
+        let region = region.map_err(|why| Error::Fault { va: mm, why })?;
+        let mut space = mem.over(vec![region]);
         // Where a 64-bit kernel runs a 32-bit program, it says so by where the program's addresses end.
         if fields.uint(mm, "mm_struct", "task_size").is_ok_and(|end| end <= END_OF_32_BIT) {
             space.machine.ptr_bytes = 4;

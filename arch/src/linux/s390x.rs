@@ -1,0 +1,177 @@
+use super::root::{Shape, Top};
+use super::switched::{element, named};
+use super::{At, Goes, Linux, Paging, Prstatus, Structure, Switched, User, UserAt, UserMode, UserPaging};
+use crate::full::tables;
+use crate::s390x::{REGION_FIRST, REGION_SECOND, REGION_THIRD, level_of};
+use crate::{Entry, Facts, Lost, Pa, Radix, Slot, Va};
+
+pub(crate) static LINUX: Linux = Linux {
+    marks: &["lowcore_ptr"],
+    paging,
+    prstatus: Prstatus { pid: 32, slots: PRSTATUS, narrow: &[] },
+    switched: &[Switched {
+        member: "thread.ksp",
+        at: At::Pointer,
+        structure: Structure {
+            name: "stack_frame",
+            members: &[
+                element(8, "gprs", 0),
+                element(9, "gprs", 1),
+                element(10, "gprs", 2),
+                element(11, "gprs", 3),
+                element(12, "gprs", 4),
+                element(13, "gprs", 5),
+                element(14, "gprs", 6),
+                element(15, "gprs", 7),
+                // r14: where the switch returns to.
+                element(1, "gprs", 8),
+                element(17, "gprs", 9),
+            ],
+        },
+        sp_behind: false,
+        goes: Goes::Saved,
+    }],
+    user: User {
+        structure: Structure {
+            name: "pt_regs",
+            members: &[
+                named(0, "psw.mask"),
+                named(1, "psw.addr"),
+                r(0),
+                r(1),
+                r(2),
+                r(3),
+                r(4),
+                r(5),
+                r(6),
+                r(7),
+                r(8),
+                r(9),
+                r(10),
+                r(11),
+                r(12),
+                r(13),
+                r(14),
+                r(15),
+            ],
+        },
+        at: UserAt::StackEnd(&[0]),
+        // The problem state.
+        mode: Some(UserMode { reg: 0, mask: 1 << 48, value: 1 << 48 }),
+    },
+    outermost: &[
+        "ret_from_fork",
+        "kernel_thread_starter",
+        "system_call",
+        "pgm_check_handler",
+        "ext_int_handler",
+        "io_int_handler",
+        "mcck_int_handler",
+        "restart_int_handler",
+        "startup_continue",
+    ],
+};
+
+const fn r(number: usize) -> super::Named {
+    element(2 + number, "gprs", number as u64)
+}
+
+/// The PSW and r0 to r15, behind 112 bytes of other things.
+const fn nth(reg: usize) -> Slot {
+    Slot { reg, offset: 112 + 8 * reg }
+}
+
+/// The access registers behind them.
+const fn access(number: usize) -> Slot {
+    Slot { reg: 18 + number, offset: 256 + 4 * number }
+}
+
+const PRSTATUS: &[Slot] = &[
+    nth(0),
+    nth(1),
+    nth(2),
+    nth(3),
+    nth(4),
+    nth(5),
+    nth(6),
+    nth(7),
+    nth(8),
+    nth(9),
+    nth(10),
+    nth(11),
+    nth(12),
+    nth(13),
+    nth(14),
+    nth(15),
+    nth(16),
+    nth(17),
+    access(0),
+    access(1),
+    access(2),
+    access(3),
+    access(4),
+    access(5),
+    access(6),
+    access(7),
+    access(8),
+    access(9),
+    access(10),
+    access(11),
+    access(12),
+    access(13),
+    access(14),
+    access(15),
+];
+
+const SHAPES: [Shape; 3] = [shape(REGION_THIRD), shape(REGION_SECOND), shape(REGION_FIRST)];
+
+const fn shape(kernel: Radix) -> Shape {
+    Shape { kernel, user: Radix { decode: user_entry, ..kernel }, first: 0 }
+}
+
+/// Kernel and process each have all addresses to themselves. How many levels a process has depends on what it mapped.
+fn paging(facts: &dyn Facts) -> Result<Paging, Lost> {
+    let top = Top::find(facts, &["swapper_pg_dir"])?;
+    // Until 6.9 the kernel's addresses are the physical ones; since then it may be mapped anywhere.
+    let told: Vec<Pa> = [Pa(top.va)].into_iter().chain(by_register(facts)).collect();
+    let proved = top.prove(facts, &SHAPES, &told, 1);
+    let (shape, root) = proved.map_err(|_| Lost::Nowhere("swapper_pg_dir"))?;
+    Ok(Paging {
+        kernel: vec![tables(0, shape.kernel.last(), shape.kernel, root)],
+        user: UserPaging {
+            form: Radix { decode: user_entry, ..REGION_FIRST },
+            last: Va(u64::MAX),
+            levels: Some(|top| level_of(top) + 1),
+        },
+        big_endian: Some(true),
+    })
+}
+
+/// The top tables that control register 13 leads to, or any word of the lowest page: one of these is the value of that
+/// register for the kernel (`kernel_asce`), in another place from release to release.
+fn by_register(facts: &dyn Facts) -> Vec<Pa> {
+    let mut lowest = [0; 0x1000];
+    let read = facts.read_phys(Pa(0), &mut lowest).is_ok();
+    let words = lowest
+        .chunks_exact(8)
+        .filter(|_| read)
+        .filter_map(|word| Some(u64::from_be_bytes(word.try_into().ok()?)));
+    let designations = facts.number("CR13").into_iter().chain(words);
+    designations.map(|word| Pa(word & !0xfff)).filter(|root| root.0 != 0).collect()
+}
+
+/// Whether a page was touched of late is told by making its entry invalid until it is touched. Software bits tell what is
+/// there: one of a page's entry; of a larger page's that it is large, as nothing else of that level can be.
+fn user_entry(raw: u64, level: usize) -> Entry {
+    const INVALID_PAGE: u64 = 0x400;
+    const PRESENT: u64 = 1;
+    const LARGE: u64 = 0x400;
+    const INVALID: u64 = 0x20;
+    let decode = REGION_FIRST.decode;
+    match level {
+        0 if raw & PRESENT == 0 => Entry::Absent,
+        0 => decode(raw & !INVALID_PAGE, 0),
+        1 | 2 if raw & LARGE != 0 => decode(raw & !INVALID, level),
+        _ => decode(raw, level),
+    }
+}
