@@ -154,12 +154,12 @@ fn rows_are_what_proc_shows() {
         assert!(rows.problems.is_empty(), "{}: {:?}", guest.name, rows.problems);
         let rows: HashMap<u32, KinfoProc> = rows.items.into_iter().map(|row| (row.pid, row)).collect();
         let (mut compared, players) = (0, guest.lines("cast").len());
-        for (pid, told) in told(&guest) {
+        for (pid, told) in told(guest) {
             // Threads of the kernel's own come and go.
             let of_kernel = |row: &&KinfoProc| row.pid == 2 || row.ppid == Some(2);
             let row = rows.get(&pid).filter(|row| !of_kernel(row) && row.comm == told.status["Name"]);
             let Some(row) = row else { continue };
-            check(&guest, row, &told);
+            check(guest, row, &told);
             compared += 1;
         }
         assert!(compared >= players, "{}: {compared} of {players}", guest.name);

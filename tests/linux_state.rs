@@ -33,7 +33,7 @@ fn strings(line: &str) -> Vec<String> {
 #[test]
 fn arguments_and_environments() {
     for guest in guests() {
-        let rows = rows(&guest);
+        let rows = rows(guest);
         for (section, env) in [("cmdline", false), ("environ", true)] {
             let mut compared = 0;
             for (pid, lines) in guest.by_process(section) {
@@ -143,7 +143,7 @@ fn open_files_with_their_paths() {
         let paths: BTreeMap<(u32, String), String> = got
             .clone()
             .map(|file| ((file.pid, file.fd.to_string()), file.path.clone().expect("a path")))
-            .filter(|((pid, _), _)| is_reported(&guest, *pid))
+            .filter(|((pid, _), _)| is_reported(guest, *pid))
             .collect();
         let expected: BTreeMap<(u32, String), String> = by_process("fd")
             .into_iter()
@@ -161,7 +161,7 @@ fn open_files_with_their_paths() {
                 Some(((pid, fd, key), value))
             })
             .collect();
-        for file in got.filter(|file| is_reported(&guest, file.pid)) {
+        for file in got.filter(|file| is_reported(guest, file.pid)) {
             let fd = file.fd.to_string();
             let what = format!("{}: {} {fd}", guest.name, file.comm);
             let told =

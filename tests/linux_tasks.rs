@@ -56,7 +56,7 @@ fn by_tid(guest: &Guest) -> HashMap<u64, Thread> {
 #[test]
 fn every_task_is_there_with_its_name_its_parent_and_its_state() {
     for guest in guests() {
-        let threads = by_tid(&guest);
+        let threads = by_tid(guest);
         let processes = guest.kvm.processes().expect("processes").items;
         let parents: HashMap<u32, Option<u32>> = processes.iter().map(|p| (p.pid, p.ppid)).collect();
         let stats: Vec<Stat<'_>> = guest.lines("stat").iter().map(|line| Stat::parse(line)).collect();
@@ -85,7 +85,7 @@ fn every_task_is_there_with_its_name_its_parent_and_its_state() {
 #[test]
 fn every_cpu_runs_one_task_and_has_an_idle_one() {
     for guest in guests() {
-        let threads = by_tid(&guest);
+        let threads = by_tid(guest);
         let cpus = guest.lines("cpu-stat").iter().filter(|line| line.starts_with("cpu")).count() - 1;
         let running: HashSet<u32> = threads.values().filter_map(|thread| thread.on_cpu).collect();
         assert_eq!(
@@ -110,7 +110,7 @@ fn frames(guest: &Guest, thread: &Thread) -> Vec<String> {
 #[test]
 fn stacks_are_those_that_the_kernel_itself_unwinds() {
     for guest in guests() {
-        let threads = by_tid(&guest);
+        let threads = by_tid(guest);
         let mut told: HashMap<u64, Vec<&str>> = HashMap::new();
         for line in guest.lines("stack") {
             let [_, tid, frame] = line.splitn(3, ' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
@@ -128,7 +128,7 @@ fn stacks_are_those_that_the_kernel_itself_unwinds() {
             .collect();
         let mut compared = 0;
         for (tid, told) in told.iter().filter(|(tid, _)| steady.contains(tid)) {
-            let frames = frames(&guest, &threads[tid]);
+            let frames = frames(guest, &threads[tid]);
             // The kernel leaves its scheduler out, which is on top.
             let tail = &frames[frames.len().saturating_sub(told.len())..];
             assert_eq!(tail, told, "{}: thread {tid}: {frames:?}", guest.name);

@@ -5,6 +5,7 @@ use super::open;
 use kgdbserver::Kvm;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 /// A guest's image, and its report.
 pub struct Guest {
@@ -17,8 +18,13 @@ pub struct Guest {
 /// Those that must be readable, if they are there. Of others it is said if they are not.
 const READABLE: [&str; 5] = ["amd64", "amd64l4", "amd64-612", "amd64panic", "arm64"];
 
-/// Every guest with a whole image of a kernel that can be read without a kernel file.
-pub fn guests() -> Vec<Guest> {
+/// Every guest with a whole image of a kernel that can be read without a kernel file. They are opened once.
+pub fn guests() -> &'static [Guest] {
+    static GUESTS: LazyLock<Vec<Guest>> = LazyLock::new(find);
+    &GUESTS
+}
+
+fn find() -> Vec<Guest> {
     let root = std::env::var_os("KGDBSERVER_LINUX_IMAGES").map(PathBuf::from).unwrap_or_default();
     let mut folders: Vec<PathBuf> =
         std::fs::read_dir(&root).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
