@@ -23,7 +23,7 @@ pub(super) struct Task {
     pub(super) real_parent: u64,
     pub(super) state: Member,
     pub(super) exit_state: Member,
-    pub(super) on_cpu: Option<u64>,
+    pub(super) on_cpu: Option<Member>,
     pub(super) cpu: Option<u64>,
     /// In `signal_struct`: the list of a process's threads.
     pub(super) thread_head: u64,
@@ -44,7 +44,7 @@ impl Task {
             real_parent: task("real_parent")?,
             state: renamed(types, "task_struct", "__state")?,
             exit_state: types.require("task_struct", "exit_state")?,
-            on_cpu: task("on_cpu").ok(),
+            on_cpu: types.member("task_struct", "on_cpu"),
             cpu: renamed(types, "task_struct", "thread_info.cpu").ok().map(|member| member.offset),
             thread_head: types.require("signal_struct", "thread_head")?.offset,
         })

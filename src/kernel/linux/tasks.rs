@@ -5,6 +5,7 @@ use super::{Linux, registers};
 use crate::kernel::fields::bad;
 use crate::kernel::{Listing, Process, Thread, text};
 use crate::space::Space;
+use crate::symbols::Member;
 use crate::{Error, Result};
 use kgdbserver_arch::Va;
 use std::collections::{HashMap, HashSet};
@@ -136,9 +137,8 @@ impl Linux {
 
     /// The CPU of a running task, by what the task itself says.
     fn flagged_cpu(&self, mem: &Space, va: Va) -> Option<u32> {
-        let number = |offset: u64| mem.uint(Va(va.0.wrapping_add(offset)), 4).ok();
-        number(self.task.on_cpu?).filter(|on_cpu| *on_cpu == 1)?;
-        number(self.task.cpu?).map(|cpu| cpu as u32)
+        number(mem, va, &self.task.on_cpu?).filter(|on_cpu| *on_cpu == 1)?;
+        mem.uint(Va(va.0.wrapping_add(self.task.cpu?)), 4).ok().map(|cpu| cpu as u32)
     }
 
     fn leader_comm(&self, mem: &Space, va: Va, pid: u32, tgid: u32) -> Option<String> {
@@ -156,10 +156,7 @@ impl Linux {
     }
 
     pub(super) fn state(&self, mem: &Space, va: Va) -> Option<char> {
-        let value = |member: &crate::symbols::Member| {
-            mem.uint(Va(va.0.wrapping_add(member.offset)), usize::try_from(member.size).ok()?).ok()
-        };
-        let (state, exit) = (value(&self.task.state)?, value(&self.task.exit_state)?);
+        let (state, exit) = (number(mem, va, &self.task.state)?, number(mem, va, &self.task.exit_state)?);
         if state & IDLE_STATE == IDLE_STATE && exit == 0 {
             return Some('I');
         }
@@ -170,6 +167,11 @@ impl Linux {
     pub(super) fn saved(&self, mem: &Space, va: Va, pid: u32, on_cpu: Option<u32>) -> crate::kernel::Saved {
         registers::saved(self, mem, va, pid, on_cpu)
     }
+}
+
+/// A member that is a number; how many bytes it has is the release's choice.
+fn number(mem: &Space, task: Va, member: &Member) -> Option<u64> {
+    mem.uint(Va(task.0.wrapping_add(member.offset)), usize::try_from(member.size).ok()?).ok()
 }
 
 /// The structures of a `list_head` list that are linked by the member at `member` bytes; the head itself is none.
