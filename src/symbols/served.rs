@@ -59,9 +59,8 @@ impl SymbolFile {
     /// The path of a copy that says it is a shared object. lldb takes an executable among the libraries for the program that
     /// is debugged, and forgets then where everything is.
     pub fn shared(&self) -> Option<&Path> {
-        // The first byte that counts of a number of two.
-        let low = E_TYPE + u64::from(self.kvm.space().machine.big_endian);
-        let change = (low, ET_DYN as u8);
+        // The type has two bytes, of which the upper one is 0.
+        let change = (E_TYPE + u64::from(self.kvm.space().machine.big_endian), ET_DYN as u8);
         let copy = || cache::keep_copy(self.path()?, &[change]).inspect_err(unusable).ok();
         self.shared.get_or_init(copy).as_deref()
     }

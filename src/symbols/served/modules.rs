@@ -29,6 +29,9 @@ pub(super) fn make(kvm: &Kvm) -> Result<Vec<ModuleFile>> {
         names.insert(name.clone()).then_some((name, start, bytes))
     };
     let files: Vec<_> = kvm.loaded().iter().filter_map(file).collect();
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
     let contents: Vec<(&str, &[u8])> =
         files.iter().map(|(name, _, bytes)| (name.as_str(), bytes.as_slice())).collect();
     let folder = cache::keep_all("modules", &contents)?;
