@@ -85,6 +85,7 @@ impl How {
 fn with_debugger(kvm: &Kvm, server: Server, debugger: Debugger, program: &str) -> Outcome {
     let listener = Listener::bind(&Address::Tcp("127.0.0.1".into(), 0), false)?;
     let port = listener.port().unwrap_or(0);
+    server.prepare();
     // ^C is the debugger's: it interrupts what the debugger does, and must not end the server.
     ctrlc::set_handler(|| {}).map_err(|error| Failure::Usage(error.to_string()))?;
     std::thread::spawn(move || listener.serve(&server, false));
@@ -128,6 +129,11 @@ fn banner(kvm: &Kvm, address: &Address, listener: &Listener) -> String {
     let kernel = kvm.symbols().file().map(|file| file.source().path());
     let lines = match kernel {
         Some(kernel) => with_kernel(kernel, is_branded(kvm), &gdb, &lldb),
+        None if kvm.linux().is_some() => {
+            format!(
+                "  gdb -ex '{gdb}'\n  lldb -o '{lldb}'\nBoth get the kernel's symbols, and its modules', from here."
+            )
+        }
         None => format!(
             "  gdb KERNEL -ex '{gdb}'\n  lldb KERNEL -o '{lldb}'\n\
              with the kernel's own file, whose symbols find the threads{}",

@@ -180,6 +180,12 @@ impl Server {
         Self { symbol_file: Arc::new(SymbolFile::new(kvm.clone())), kvm }
     }
 
+    /// Makes the symbol files at once. Debuggers wait a few seconds for them, which may be too short on a busy machine.
+    pub fn prepare(&self) {
+        self.symbol_file.path();
+        self.symbol_file.modules();
+    }
+
     /// Serves one debugger on standard input and output.
     pub fn stdio(&self) {
         self.session(Stdio(io::stdin(), io::stdout()));
