@@ -10,6 +10,7 @@ mod support;
 mod synth;
 
 use kgdbserver::kernel::Thread;
+use kgdbserver_arch::{Va, x86_64};
 use std::collections::{HashMap, HashSet};
 use support::linux::{Guest, guests};
 
@@ -100,7 +101,7 @@ fn every_cpu_runs_one_task_and_has_an_idle_one() {
 /// The frames of a thread as `/proc/PID/stack` prints them: `do_wait+0x114`, then the function's size.
 fn frames(guest: &Guest, thread: &Thread) -> Vec<String> {
     let registers = guest.kvm.registers(thread).expect("registers");
-    let name = |pc: kgdbserver_arch::Va| {
+    let name = |pc: Va| {
         let (symbol, distance) = guest.kvm.symbol_at(pc)?;
         Some(format!("{}+{distance:#x}", symbol.name))
     };
@@ -153,5 +154,75 @@ fn names_are_those_of_the_guests_own_table() {
         let digest = guest.lines("kallsyms-digest").iter().find_map(|line| line.strip_prefix("kernel "));
         let count = digest.and_then(|digest| digest.split(' ').next()).and_then(|count| count.parse().ok());
         assert_eq!(Some(table.len()), count, "{}", guest.name);
+    }
+}
+
+#[test]
+fn names_in_modules_are_those_of_the_guests_own_table() {
+    for guest in guests() {
+        let digests = guest.lines("kallsyms-digest").iter().filter(|line| !line.starts_with("kernel "));
+        let expected: HashMap<&str, usize> = digests
+            .map(|line| {
+                let [module, count, _] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+                (module, count.parse().expect("a count"))
+            })
+            .collect();
+        let kernel = guest.kvm.kernel().expect("a kernel");
+        let loaded = guest.kvm.loaded();
+        let names: HashSet<&str> = loaded.iter().map(|loaded| loaded.module.name.as_str()).collect();
+        assert_eq!(names, expected.keys().copied().collect(), "{}", guest.name);
+        for module in loaded.iter().map(|loaded| &loaded.module) {
+            let symbols = kernel.module_symbols(guest.kvm.space(), module).expect("symbols");
+            // The guest lists the compiler's labels too (`.LC17`), by which it names no address.
+            let (count, all) = (symbols.len(), expected[module.name.as_str()]);
+            assert!(
+                (all * 9 / 10..=all).contains(&count),
+                "{}: {}: {count} of {all}",
+                guest.name,
+                module.name
+            );
+        }
+
+        let mut compared = 0;
+        for line in guest.lines("kallsyms").iter().filter(|line| line.ends_with(']')) {
+            let [address, _, rest] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+            let (name, module) = rest.split_once("\t[").expect("a module");
+            let address = Va(u64::from_str_radix(address, 16).expect("an address"));
+            let loaded = guest.kvm.loaded_at(address).unwrap_or_else(|| panic!("{}: {line}", guest.name));
+            assert_eq!(format!("{}]", loaded.module.name), module, "{}: {line}", guest.name);
+            let mut symbols = guest.kvm.symbols_of(loaded).iter();
+            assert!(symbols.any(|s| s.va == address && s.name == name), "{}: {line}", guest.name);
+            let (nearest, distance) = guest.kvm.symbol_at(address).expect("a symbol");
+            assert_eq!((nearest.va, distance), (address, 0), "{}: {line}", guest.name);
+            compared += 1;
+        }
+        assert!(compared > 3, "{}: {compared} names compared", guest.name);
+    }
+}
+
+/// No guest was caught in a module, so one is put there: behind the first `push` of a function, which is as if the function
+/// had been called by what called `__schedule` in a thread that sleeps.
+#[test]
+fn stacks_lead_out_of_modules() {
+    const NOP_AND_PUSH: [&[u8]; 2] = [&[0x0f, 0x1f, 0x44, 0, 0, 0x55], &[0x0f, 0x1f, 0x44, 0, 0, 0x41, 0x57]];
+    for guest in guests().iter().filter(|guest| guest.kvm.space().machine.arch == &x86_64::ARCH) {
+        let (kvm, mem) = (&guest.kvm, guest.kvm.space());
+        let registers = kvm.registers(&by_tid(guest)[&2]).expect("registers");
+        let trace = kvm.backtrace(&registers);
+        let mut stack = (registers.get(x86_64::ARCH.sp).expect("sp")..).step_by(8);
+        let at = stack.find(|at| mem.pointer(Va(*at)).expect("the stack") == trace[1].pc).expect("a call");
+        let mut compared = 0;
+        for symbol in kvm.loaded().iter().flat_map(|loaded| kvm.symbols_of(loaded)).filter(|s| s.function) {
+            let mut code = [0; 7];
+            mem.read_exact(symbol.va, &mut code).expect("code");
+            let Some(start) = NOP_AND_PUSH.iter().find(|start| code.starts_with(start)) else { continue };
+            let mut registers = registers.clone();
+            registers.set(x86_64::ARCH.pc, symbol.va.0 + start.len() as u64);
+            registers.set(x86_64::ARCH.sp, at - 8);
+            let frames = kvm.backtrace(&registers);
+            assert_eq!(frames[1..], trace[1..], "{}: {}", guest.name, symbol.name);
+            compared += 1;
+        }
+        assert!(compared > 100, "{}: {compared} functions", guest.name);
     }
 }

@@ -154,7 +154,7 @@ mod handshake {
                 -> qC
                 <- QCp1.1893e
                 -> ?
-                <- T05thread:1893e;hexname:{};reason:exception;description:{};{expedited}
+                <- T05thread:1893e;hexname:{};reason:exception;description:{};{expedited}library:;
                 -> qOffsets
                 <- Text=00;Data=00;Bss=00
                 -> qfThreadInfo
@@ -191,10 +191,12 @@ mod handshake {
                 "qXfer:features:read+",
                 "qXfer:exec-file:read+",
                 "qXfer:threads:read+",
+                "qXfer:libraries:read+",
+                "qXfer:libraries-svr4:read+",
                 "binary-upload+",
             ] {
-                let name = feature.split(['=', '+']).next().unwrap();
-                let of_name: Vec<_> = features.iter().filter(|other| other.starts_with(name)).collect();
+                let name = |feature: &str| feature.split(['=', '+']).next().map(str::to_owned);
+                let of_name: Vec<_> = features.iter().filter(|other| name(other) == name(feature)).collect();
                 assert_eq!(of_name, [&feature], "{reply}");
             }
             assert!(!reply.contains("multiprocess") && !reply.contains("vContSupported"), "{reply}");
@@ -315,6 +317,33 @@ mod threads {
         assert_eq!(client.ask("qXfer:features:read:other.xml:0,100"), "E02");
         let path = xfer(&mut client, "exec-file:read:1", 0xffb);
         assert!(std::fs::read(&path).unwrap().starts_with(b"\x7fELF"), "{path}");
+    }
+
+    /// lldb asks for `qOffsets` first if it has a kernel file; if not, the kernel is one of the libraries: a shared object, and
+    /// otherwise the file that gdb gets.
+    #[test]
+    fn lldb_is_told_of_the_kernel_unless_it_has_it() {
+        const E_TYPE: usize = 16;
+        let files = files();
+        let server = Server::of(&files);
+        let mut client = server.connect();
+        client.ask(LLDB);
+        let xml = xfer(&mut client, "libraries-svr4:read:", 0xffb);
+        let names: Vec<&str> =
+            xml.split("name=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let [path] = names[..] else { panic!("{xml}") };
+        assert!(xml.contains("l_addr=\"0x0\""), "{xml}");
+        let mut shared = std::fs::read(path).unwrap();
+        let program = std::fs::read(xfer(&mut client, "exec-file:read:1", 0xffb)).unwrap();
+        assert_eq!((program[E_TYPE], shared[E_TYPE]), (2, 3));
+        shared[E_TYPE] = 2;
+        assert!(shared == program, "the files differ");
+        let mut client = server.connect();
+        client.ask(LLDB);
+        client.ask("qOffsets");
+        let xml = xfer(&mut client, "libraries-svr4:read:", 0xffb);
+        assert!(!xml.contains("name=") && xml.ends_with("</library-list-svr4>\n"), "{xml}");
+        assert_eq!(xfer(&mut client, "libraries:read:", 0xffb), "<library-list>\n</library-list>\n");
     }
 }
 

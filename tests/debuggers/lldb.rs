@@ -1,4 +1,4 @@
-//! lldb, which is always given the kernel file.
+//! lldb, in most sessions with the kernel file.
 
 use crate::driver::{Server, Transcript, lldb, tidy};
 use crate::expected::{Machine, Thread};
@@ -52,6 +52,22 @@ fn threads_and_their_frames() {
     assert_eq!(backtraces(session.of("thread backtrace all")), expected, "{session}");
     assert_eq!(backtraces(session.of("bt")), expected[..1], "{session}");
     session.has("thread info", "tid = 100670");
+}
+
+/// The kernel is announced then, as a copy that says it is a shared object.
+#[test]
+fn no_file_is_needed() {
+    let scene = Scene::small();
+    let server = scene.serve();
+    let connect = format!("gdb-remote {}", server.port);
+    let session = lldb(&[&connect, "image list", "thread backtrace all", "p *(int *)&hz"]);
+    let images: Vec<&str> = session.of("image list").lines().collect();
+    let [image] = images[..] else { panic!("not one image in\n{session}") };
+    let file = image.trim_end().rsplit('/').next().expect("a path");
+    let expected: Vec<_> =
+        scene.machine.threads.iter().map(|thread| scene.machine.lldb_frames(thread, file)).collect();
+    assert_eq!(backtraces(session.of("thread backtrace all")), expected, "{session}");
+    session.is("p *(int *)&hz", "(int) 100");
 }
 
 #[test]

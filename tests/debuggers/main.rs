@@ -11,6 +11,7 @@
 mod driver;
 mod expected;
 mod gdb;
+mod linux;
 mod lldb;
 mod machines;
 mod mi;

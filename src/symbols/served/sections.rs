@@ -94,3 +94,46 @@ fn of_part<'a>(module: &'a Module, part: &Part) -> impl Iterator<Item = Loaded<'
         .map(move |((start, name), end)| Loaded { name, range: start..end, execute, note: None })
         .filter(|section| !section.range.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_modules_sections_reach_up_to_the_next_one() {
+        let section = |(name, va): &(&str, u64)| ((*name).to_owned(), Va(*va));
+        let sections = [
+            (".text", 0x1000),
+            (".init.text", 0x9000), // freed
+            (".data", 0x3010),      // behind what has no name
+            (".exit.text", 0x1f00),
+            (".data..percpu", 0x8_0000), // in another place
+            (".smp_locks", 0x3100),      // empty
+            (".bss", 0x3100),
+        ];
+        let module = Module {
+            va: Va(0x3050),
+            name: "fuse".into(),
+            path: None,
+            address: Va(0x1000),
+            size: None,
+            build_id: None,
+            sections: sections.iter().map(section).collect(),
+            parts: vec![
+                Part { range: 0x1000..0x2000, code: true },
+                Part { range: 0x3000..0x4000, code: false },
+                Part { range: 0x5000..0x6000, code: false },
+            ],
+        };
+        let found: Vec<_> = of_module(&module).iter().map(|s| (s.name, s.range.clone(), s.execute)).collect();
+        let expected = [
+            (".text", 0x1000..0x1f00, true),
+            (".exit.text", 0x1f00..0x2000, true),
+            (".data", 0x3000..0x3010, false),
+            (".data", 0x3010..0x3100, false),
+            (".bss", 0x3100..0x4000, false),
+            (".data", 0x5000..0x6000, false),
+        ];
+        assert_eq!(found, expected);
+    }
+}

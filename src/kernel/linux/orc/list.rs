@@ -113,3 +113,92 @@ pub(super) fn of_modules(fields: &Fields<'_>) -> Vec<OfModule> {
     };
     modules.into_iter().filter_map(of).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::{Addr, Census, Memory};
+    use kgdbserver_arch::{Fault, Machine, Pa, Region, Via, x86_64};
+    use std::sync::Arc;
+
+    /// Bytes of memory from 0 on.
+    struct Bytes(Vec<u8>);
+
+    impl Memory for Bytes {
+        fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Fault> {
+            let Addr::Phys(pa) = at else { return Err(Fault::NoRegion) };
+            let rest = self.0.get(pa.0 as usize..).filter(|rest| !rest.is_empty());
+            let rest = rest.ok_or(Fault::NotInImage(pa))?;
+            let got = rest.len().min(buf.len());
+            buf[..got].copy_from_slice(&rest[..got]);
+            Ok(got)
+        }
+
+        fn locate(&self, pa: Pa) -> Result<u64, Fault> {
+            Ok(pa.0)
+        }
+
+        fn pages(&self) -> Box<dyn Iterator<Item = Pa> + '_> {
+            Box::new(std::iter::empty())
+        }
+
+        fn census(&self) -> Census {
+            Census { dumped: 0, cut_off: 0 }
+        }
+    }
+
+    const IPS: u64 = 0x100;
+    const ENTRIES: u64 = 0x200;
+
+    /// Entries of six bytes for 0x1000, 0x1010 and 0x1040; the last one's memory is missing.
+    fn list() -> (Space, List) {
+        let mut bytes = vec![0; 0x20c];
+        for (ip, at) in [0x1000_u32, 0x1010, 0x1040].into_iter().zip((IPS as u32..).step_by(4)) {
+            bytes[at as usize..][..4].copy_from_slice(&(ip - at).to_le_bytes());
+        }
+        bytes[ENTRIES as usize..].copy_from_slice(&[1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2]);
+        let machine = Machine { arch: &x86_64::ARCH, big_endian: false, ptr_bytes: 8 };
+        let all = Region { first: Va(0), last: Va(u64::MAX), via: Via::Linear(Pa(0)) };
+        let mem = Space::new(machine, vec![all], Arc::new(Bytes(bytes)));
+        (mem, List { ips: Va(IPS), entries: Va(ENTRIES), count: 3 })
+    }
+
+    #[test]
+    fn the_entry_is_the_last_one_at_or_below_an_address() {
+        let (mem, list) = list();
+        for (pc, number) in [
+            (0, None),
+            (0xfff, None),
+            (0x1000, Some(0)),
+            (0x100f, Some(0)),
+            (0x1010, Some(1)),
+            (0x1040, Some(2)),
+            (u64::MAX, Some(2)),
+        ] {
+            assert_eq!(list.find(&mem, Va(pc)), number, "{pc:#x}");
+        }
+        assert_eq!(List { count: 0, ..list }.find(&mem, Va(0x1000)), None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_missing() {
+        let (mem, list) = list();
+        assert_eq!(list.entry(&mem, 1, 6), Some(vec![2; 6]));
+        assert_eq!(list.entry(&mem, 2, 6), None);
+        assert_eq!(list.entry(&mem, u64::MAX, 6), None);
+        let (ips, entries) = list.all(&mem, 6);
+        assert_eq!((ips, entries.len()), (vec![0x1000, 0x1010, 0x1040], 12));
+        assert_eq!(List { ips: Va(0x20a), ..list }.find(&mem, Va(0x1000)), None);
+    }
+
+    #[test]
+    fn only_a_modules_own_code_counts() {
+        let (_, list) = list();
+        let part = |range, code| Part { range, code };
+        let parts = vec![part(0x1000..0x1020, true), part(0x1020..0x1100, false)];
+        let module = OfModule { module: Va(0x1080), parts, list };
+        for (va, held) in [(0xfff, false), (0x1000, true), (0x101f, true), (0x1020, false), (0x1040, false)] {
+            assert_eq!(module.holds(Va(va)), held, "{va:#x}");
+        }
+    }
+}
