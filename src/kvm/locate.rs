@@ -1,11 +1,15 @@
 //! Finds the kernel in an image that tells nothing of virtual addresses.
 
-use crate::image::{Image, Source, raw};
+use crate::image::{Image, Settings, Source, raw};
+use crate::kernel::linux::Told;
 use crate::kernel::{self, Found, Hints};
 use crate::space::{Phys, Space};
 use crate::symbols::Symbols;
+use crate::symbols::debuginfod::Debuginfod;
+use crate::symbols::vmlinux::{self, Wanted};
 use crate::{Error, Result};
 use kgdbserver_arch::{By, Located, Machine, Region, Via};
+use std::path::Path;
 use std::sync::Arc;
 
 /// What no format recognised is raw memory if a kernel is found in it. Of the ways in which emulators lay memory out, the
@@ -71,6 +75,31 @@ pub(super) fn machine(image: &Image, symbols: &Symbols, found: Option<&Result<Fo
     machine.ok_or_else(|| {
         Error::Unsupported("the image does not tell its machine; give the kernel file as well".into())
     })
+}
+
+/// The names of a Linux image to which no kernel file was given, with the one that is found by its build id: beside the
+/// image, where distributions install it, or on the servers that the user named in `DEBUGINFOD_URLS`.
+pub(super) fn with_vmlinux(symbols: Symbols, told: &Told, image: &Path, settings: &Settings) -> Symbols {
+    let build_id = told.info.build_id();
+    let wanted = Wanted { build_id: build_id.as_deref(), release: told.info.release() };
+    let local = vmlinux::find(&wanted, image);
+    let progress = |done: u64, total: u64| {
+        if let Some(progress) = &settings.progress {
+            progress(done, total);
+        }
+    };
+    let fetch = || Some(Debuginfod::from_env()?.find(build_id.as_deref()?, &progress));
+    let fetched = if local.found.is_none() { fetch() } else { None };
+    let searches = [Some(local), fetched];
+    let mut found = None;
+    for search in searches.into_iter().flatten() {
+        search.looked.iter().for_each(|(place, outcome)| log::info!("vmlinux: {place}: {outcome}"));
+        found = found.or(search.found);
+    }
+    match found {
+        Some(file) => symbols.with_file(Arc::new(file)),
+        None => symbols,
+    }
 }
 
 pub(super) fn space(image: &Image, machine: Machine, found: Option<&Result<Found>>) -> Space {

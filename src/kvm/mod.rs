@@ -148,17 +148,26 @@ impl Kvm {
             None => image::open(source.clone(), &settings)
                 .or_else(|error| locate::recognise_raw(error, source, &symbols, &options.hints)),
         };
-        Self::assemble(image?, symbols, options.hints, options.force)
+        Self::assemble(image?, symbols, options.hints, &corefile, &settings)
     }
 
-    fn assemble(mut image: Image, symbols: Symbols, hints: Hints, force: bool) -> Result<Self> {
+    fn assemble(
+        mut image: Image,
+        symbols: Symbols,
+        hints: Hints,
+        corefile: &Path,
+        settings: &image::Settings,
+    ) -> Result<Self> {
         let found = locate::locate(&image, &symbols, &hints);
         image.warnings.extend(found.as_ref().and_then(locate::doubt));
         let machine = locate::machine(&image, &symbols, found.as_ref())?;
         let space = Arc::new(locate::space(&image, machine, found.as_ref()));
         let linux = found.as_ref().and_then(|found| found.as_ref().ok()?.linux.as_ref());
         let symbols = match linux {
-            Some(linux) => linux.complete(symbols, &space),
+            Some(told) if symbols.file().is_none() => {
+                told.complete(locate::with_vmlinux(symbols, told, corefile, settings), &space)
+            }
+            Some(told) => told.complete(symbols, &space),
             None => symbols,
         };
         let witness = Witness {
@@ -170,7 +179,7 @@ impl Kvm {
         let verdict = match symbols.file() {
             None => Verdict::Unverified,
             Some(file) => match verify::compare(file, &witness) {
-                Err(error @ Error::Mismatch { .. }) if force => Verdict::Forced(error.to_string()),
+                Err(error @ Error::Mismatch { .. }) if settings.force => Verdict::Forced(error.to_string()),
                 other => other?,
             },
         };

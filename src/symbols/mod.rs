@@ -126,6 +126,12 @@ impl Symbols {
         Self { file, resolver, ..Self::default() }
     }
 
+    /// The same, with a kernel file.
+    #[must_use]
+    pub fn with_file(self, file: Arc<KernelFile>) -> Self {
+        Self { file: Some(file), types: Arc::default(), ..self }
+    }
+
     /// The same, of a kernel that runs `slide` bytes (modulo 2^64) above the addresses that its file has. Until Linux 6.15,
     /// per-CPU variables of x86-64 are linked at 0: these addresses stay as they are.
     #[must_use]
