@@ -50,6 +50,15 @@ fn old_diskdumps() {
     );
 }
 
+/// Its bits mean something else in a diskdump.
+#[test]
+fn the_status_of_old_diskdumps() {
+    for (status, incomplete) in [(0, false), (8, false), (1, true), (9, true)] {
+        let image = open(&Kdump { signature: b"DISKDUMP", status, ..dump() }.build().0).unwrap();
+        assert_eq!(image.warnings.len(), usize::from(incomplete), "{status}: {:?}", image.warnings);
+    }
+}
+
 /// The bytes of a range, through the image.
 fn read(image: &Image, range: Range<u64>) -> Vec<u8> {
     let mut bytes = vec![0; (range.end - range.start) as usize];

@@ -161,7 +161,7 @@ fn an_incomplete_dump() {
     let census = image.memory.census();
     assert_eq!((census.dumped, census.cut_off), (6, 2));
     let [incomplete, missing] = &image.warnings[..] else { panic!("{:?}", image.warnings) };
-    assert!(incomplete.contains("could not write all pages"), "{incomplete}");
+    assert!(incomplete.contains("not all pages could be written"), "{incomplete}");
     assert!(missing.contains("2 of 6 pages are missing"), "{missing}");
 }
 

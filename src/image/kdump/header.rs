@@ -17,6 +17,9 @@ const LEN: usize = 512;
 /// More pages than any machine has: 256 TiB of 4 KiB. Their bitmap alone has 8 GiB, and can be counted in seconds.
 const PAGES_LIMIT: u64 = 1 << 36;
 
+/// A bit of `status`: makedumpfile could not write all pages.
+pub(super) const INCOMPLETE: u32 = 8;
+
 /// How a compiler laid out the header and what may stand behind it.
 struct Abi {
     /// Bytes of a `long`.
@@ -123,6 +126,9 @@ pub(super) fn read(source: &dyn Source) -> Result<(Header, SubHeader)> {
     let mut sub = SubHeader { status, pages: header.max_mapnr.into(), ..SubHeader::default() };
     if bytes.starts_with(KDUMP) {
         sub.read(source, &header, abi)?;
+    } else {
+        // Of diskdump's status bit 0 says that it was not finished, and bit 3 that pages are packed.
+        sub.status = if status & 1 == 0 { 0 } else { INCOMPLETE };
     }
     header.check(&sub)?;
     Ok((header, sub))

@@ -19,7 +19,7 @@ use super::pages::{Pages, Range as BitRange};
 use super::{Facts, Format, Image, Plain, Source};
 use crate::{Error, Result};
 use codec::CODECS;
-use header::{Header, SubHeader, Utsname};
+use header::{Header, INCOMPLETE, SubHeader, Utsname};
 use kgdbserver_arch::Machine;
 use memory::{Dumped, Packed};
 use part::Part;
@@ -37,8 +37,7 @@ const COUNTED_AT_OPEN: u64 = 1 << 20;
 /// Of texts, this much is read.
 const TEXT_LIMIT: u64 = 64 << 10;
 
-/// Bits of `status`, beside those of the codecs.
-const INCOMPLETE: u32 = 8;
+/// A bit of `status`: the array of page structures has holes where they would tell of pages that were left out.
 const EXCLUDED_VMEMMAP: u32 = 0x10;
 
 /// One file, and what its headers say.
@@ -182,7 +181,7 @@ fn warnings(files: &[File]) -> Vec<String> {
     let texts = [
         (
             INCOMPLETE,
-            "the dump is incomplete: makedumpfile could not write all pages, most likely for lack of disk space",
+            "the dump is incomplete: not all pages could be written, most likely for lack of disk space",
         ),
         (EXCLUDED_VMEMMAP, "the structures of unused pages were left out as well"),
         (
