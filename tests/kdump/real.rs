@@ -31,7 +31,7 @@ fn open(path: &Path, parts: &[PathBuf]) -> Image {
 fn compare(core: &Image, image: &Image, name: &Path) -> u64 {
     let (mut same, mut left_out) = (0, 0);
     // Filtered dumps are small enough for all pages; of a whole one every 13th will do, unless all is to be tested.
-    let whole = image.facts.dump_level == Some(0) && std::env::var_os("KGDBSERVER_FULL").is_none();
+    let whole = image.facts.dump_level <= Some(1) && std::env::var_os("KGDBSERVER_FULL").is_none();
     let step = if whole { 13 } else { 1 };
     for pa in core.memory.pages().step_by(step) {
         let read = |image: &Image| {
@@ -54,19 +54,23 @@ fn compare(core: &Image, image: &Image, name: &Path) -> u64 {
     left_out
 }
 
+/// The dumps of the same memory that are one file: makedumpfile's, and QEMU's own.
+fn dumps(folder: &Path) -> Vec<PathBuf> {
+    let is_one = |name: &str| name.starts_with("md-") && !name.contains("elf") || name.starts_with("kdump-");
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let named = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_one));
+    named.map(|entry| entry.path()).collect()
+}
+
 #[test]
 fn every_page_is_that_of_the_core() {
     for folder in folders(&["elf.dump"]) {
         let core = open_parts(&folder.join("elf.dump"), &[]).unwrap();
-        for codec in ["none", "zlib", "lzo", "snappy", "zstd"] {
-            for level in [0, 31] {
-                let path = folder.join(format!("md-{codec}-d{level}.dump"));
-                if path.is_file() {
-                    let image = open(&path, &[]);
-                    assert_eq!(image.facts.dump_level, Some(level));
-                    assert_eq!(compare(&core, &image, &path) > 0, level != 0, "{}", path.display());
-                }
-            }
+        for path in dumps(&folder) {
+            let image = open(&path, &[]);
+            // Pages of zeros, which the lowest bit leaves out, are in one place, but there.
+            let filtered = image.facts.dump_level.unwrap() > 1;
+            assert_eq!(compare(&core, &image, &path) > 0, filtered, "{}", path.display());
         }
     }
 }
