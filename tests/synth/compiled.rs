@@ -31,33 +31,8 @@ impl Compiled {
     /// The same for another machine that stores the low byte first. The compiler makes data for a PC with pointers as wide,
     /// which are the same; there is no code.
     pub fn on(machine: &'static Machine, source: &str, more: &[&str]) -> Option<Self> {
-        assert_eq!(machine.endian, super::Endian::Little, "the host's compiler");
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let file = |name: &str| folder.path().join(name);
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(source);
-        let compiler = std::env::var("CC_X86_64").unwrap_or_else(|_| "cc".into());
-        let mut cc = Command::new(compiler);
-        cc.args(["-g", "-ffreestanding", "-fno-pic", "-no-pie", "-static", "-nostdlib"]);
-        cc.arg(format!("-Wl,-Ttext-segment={:#x}", machine.text));
-        cc.args(["-Wl,--build-id=sha1", "-Wl,-e,0", "-Wl,--no-warn-rwx-segments"]);
-        cc.arg(if machine.word == 4 { "-m32" } else { "-mcmodel=kernel" }).args(more);
-        let made = cfg!(target_arch = "x86_64")
-            && run(cc.arg("-o").arg(file("full")).arg(&source))
-            && run(Command::new("objcopy").arg("-g").arg(file("full")).arg(file("kernel")))
-            && run(Command::new("objcopy")
-                .arg("--only-keep-debug")
-                .args([file("full"), file("kernel.debug")]));
-        if !made {
-            eprintln!("skipped: no compiler and objcopy for x86-64 here");
-            return None;
-        }
-        for name in ["full", "kernel", "kernel.debug"] {
-            let mut elf = std::fs::read(file(name)).expect("the kernel");
-            put(&mut elf, E_MACHINE, &machine.endian.u16(machine.elf.0));
-            std::fs::write(file(name), elf).expect("write the kernel");
-        }
-        let dump = load(machine, &std::fs::read(file("full")).expect("the kernel"));
-        let symbols = symbols(&file("full"));
+        let (folder, symbols) = compile(machine, source, more)?;
+        let dump = load(machine, &std::fs::read(folder.path().join("full")).expect("the kernel"));
         Some(Self { folder, symbols, dump })
     }
 
@@ -106,7 +81,40 @@ impl Compiled {
     }
 }
 
-fn run(command: &mut Command) -> bool {
+/// A folder with what the compiler makes of `tests/data/SOURCE`, and the addresses of its symbols.
+pub(super) fn compile(
+    machine: &Machine,
+    source: &str,
+    more: &[&str],
+) -> Option<(tempfile::TempDir, BTreeMap<String, u64>)> {
+    assert_eq!(machine.endian, super::Endian::Little, "the host's compiler");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = |name: &str| folder.path().join(name);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(source);
+    let compiler = std::env::var("CC_X86_64").unwrap_or_else(|_| "cc".into());
+    let mut cc = Command::new(compiler);
+    cc.args(["-g", "-ffreestanding", "-fno-pic", "-no-pie", "-static", "-nostdlib"]);
+    cc.arg(format!("-Wl,-Ttext-segment={:#x}", machine.text));
+    cc.args(["-Wl,--build-id=sha1", "-Wl,-e,0", "-Wl,--no-warn-rwx-segments"]);
+    cc.arg(if machine.word == 4 { "-m32" } else { "-mcmodel=kernel" }).args(more);
+    let made = cfg!(target_arch = "x86_64")
+        && run(cc.arg("-o").arg(file("full")).arg(&source))
+        && run(Command::new("objcopy").arg("-g").arg(file("full")).arg(file("kernel")))
+        && run(Command::new("objcopy").arg("--only-keep-debug").args([file("full"), file("kernel.debug")]));
+    if !made {
+        eprintln!("skipped: no compiler and objcopy for x86-64 here");
+        return None;
+    }
+    for name in ["full", "kernel", "kernel.debug"] {
+        let mut elf = std::fs::read(file(name)).expect("the kernel");
+        put(&mut elf, E_MACHINE, &machine.endian.u16(machine.elf.0));
+        std::fs::write(file(name), elf).expect("write the kernel");
+    }
+    let symbols = symbols(&file("full"));
+    Some((folder, symbols))
+}
+
+pub(super) fn run(command: &mut Command) -> bool {
     match command.output() {
         Err(_) => false,
         Ok(output) => {
@@ -129,9 +137,6 @@ fn symbols(file: &Path) -> BTreeMap<String, u64> {
 
 /// The loaded segments, in two large pages.
 fn load(machine: &'static Machine, elf: &[u8]) -> Minidump {
-    let number = |at: usize, bytes: usize| {
-        elf[at..at + bytes].iter().rev().fold(0, |value: u64, byte| value << 8 | u64::from(*byte))
-    };
     let mut dump = Minidump::of(machine, machine.newest);
     match machine.moved_to() {
         Some(phys) => dump.alias(machine.text..machine.text + 2 * SUPERPAGE, phys + machine.text),
@@ -141,17 +146,27 @@ fn load(machine: &'static Machine, elf: &[u8]) -> Minidump {
             dump.map(machine.text + SUPERPAGE, frame + SUPERPAGE, SUPERPAGE, Rights::Write);
         }
     }
+    for (address, bytes) in segments(machine, elf) {
+        dump.write(address, &bytes);
+    }
+    dump
+}
+
+/// The loaded segments: addresses and bytes.
+pub(super) fn segments(machine: &Machine, elf: &[u8]) -> Vec<(u64, Vec<u8>)> {
+    let number = |at: usize, bytes: usize| {
+        elf[at..at + bytes].iter().rev().fold(0, |value: u64, byte| value << 8 | u64::from(*byte))
+    };
     // Offsets in the file's header, and in a segment's: where it lies in the file and in memory, how much, and of what.
     let word = machine.word as usize;
     let (table, size, segment) = if word == 4 { (28, 42, [4, 8, 16, 20]) } else { (32, 54, [8, 16, 32, 40]) };
     let count = number(size + 2, 2) as usize;
-    for header in (number(table, word) as usize..).step_by(number(size, 2) as usize).take(count) {
-        if number(header, 4) == 1 {
-            let [offset, address, in_file, size] = segment.map(|field| number(header + field, word));
-            let mut bytes = elf[offset as usize..(offset + in_file) as usize].to_vec();
-            bytes.resize(size as usize, 0);
-            dump.write(address, &bytes);
-        }
-    }
-    dump
+    let headers = (number(table, word) as usize..).step_by(number(size, 2) as usize).take(count);
+    let loaded = |header: usize| {
+        let [offset, address, in_file, size] = segment.map(|field| number(header + field, word));
+        let mut bytes = elf[offset as usize..(offset + in_file) as usize].to_vec();
+        bytes.resize(size as usize, 0);
+        (address, bytes)
+    };
+    headers.filter(|header| number(*header, 4) == 1).map(loaded).collect()
 }

@@ -25,6 +25,7 @@ pub mod freebsd;
 pub mod kallsyms;
 pub mod kdump;
 pub mod lime;
+pub mod linux;
 pub mod lone;
 pub mod machine;
 pub mod minidump;

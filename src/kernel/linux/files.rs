@@ -83,18 +83,15 @@ fn open_file(fields: &Fields<'_>, owner: &Owner<'_>, fd: u32, va: Va) -> OpenFil
     }
 }
 
-/// What a file is. A pipe is a fifo in a file system of its own.
+/// What a file is. A pipe is a fifo in a file system of its own; what has no name in any file system is mostly no file of
+/// any format.
 fn kind(fields: &Fields<'_>, file: Va) -> Result<String> {
     let mode = fields.uint(fields.pointer(file, "file", "f_inode")?, "inode", "i_mode")? & FORMAT;
     let entry = fields.pointer(file, "file", "f_path.dentry")?;
-    let name = match (
-        FORMATS.iter().find(|(format, _)| *format == mode),
-        paths::file_system(fields, entry)?.as_str(),
-    ) {
-        (_, "anon_inodefs") => "anonymous",
-        (_, "pipefs") => "pipe",
-        (Some((_, name)), _) => name,
-        (None, _) => return Ok(format!("{mode:#o}")),
-    };
-    Ok(name.to_owned())
+    let known = FORMATS.iter().find(|(format, _)| *format == mode).map(|(_, name)| (*name).to_owned());
+    Ok(match (mode, paths::file_system(fields, entry)?.as_str()) {
+        (0, _) | (_, "anon_inodefs") => "anonymous".into(),
+        (_, "pipefs") => "pipe".into(),
+        _ => known.unwrap_or_else(|| format!("{mode:#o}")),
+    })
 }
