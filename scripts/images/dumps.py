@@ -1,5 +1,6 @@
 """The files that are made of a guest: by QEMU while it is stopped, and by makedumpfile of QEMU's."""
 
+import re
 import shutil
 import struct
 import subprocess
@@ -43,10 +44,13 @@ SPLIT = ("split-0.dump", "split-1.dump", "split-2.dump")
 
 
 def by_qemu(monitor: Monitor, image: Image, folder: Path) -> None:
-    """Stops the guest where it is, and lets QEMU write its memory."""
-    monitor.run("stop")
-    # The registers of each CPU as QEMU itself shows them.
-    (folder / "registers.txt").write_text(monitor.human("info registers -a"))
+    """Stops the guest, and lets QEMU write its memory."""
+    spinner = re.search(r"^spinner \d+ function=(\w+)", monitor.guest.report(), re.MULTILINE)
+    if spinner and image.end == "alive":
+        registers = monitor.stop_at(int(spinner[1], 16))
+    else:
+        registers = monitor.stop()
+    (folder / "registers.txt").write_text(registers)
     for name in image.files:
         if name in QEMU:
             monitor.run("dump-guest-memory", protocol=f"file:{folder / name}", **QEMU[name])

@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from packages import Archive, dependencies
+from packages import Archive, PackageError, dependencies
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,9 @@ def unpack_debug(archive: Archive, release: str, target: Path) -> None:
 
 def find(archive: Archive, meta: str) -> KernelPackages:
     """The kernel that the meta package stands for today."""
-    image = next(name for name in dependencies(archive.records([meta])[0]) if re.match(r"linux-image-\d", name))
+    image = next((name for name in dependencies(archive.records([meta])[0]) if re.match(r"linux-image-\d", name)), None)
+    if image is None:
+        raise PackageError(f"{meta} of {archive.root.name} does not depend on a kernel")
     record = archive.records([image])[0]
     release = image.removeprefix("linux-image-")
     # Since 7.x the files are spread over several packages.

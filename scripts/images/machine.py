@@ -28,6 +28,10 @@ LAST_WORDS = {
 }
 
 
+# As QEMU's monitor writes it for the one machine or the other.
+PROGRAM_COUNTER = r"\b(?:[RE]IP=|PC=|R15=|pc +|NIP +|PSW=mask \w+ addr )([0-9a-f]+)"
+
+
 class Guest:
     """Emulated (TCG), never virtualised: where /dev/kvm exists it may itself be emulated, and kernels die in it."""
 
@@ -107,3 +111,22 @@ class Monitor:
     def human(self, command: str) -> str:
         """What QEMU's other monitor, the one for people, answers."""
         return str(self.run("human-monitor-command", **{"command-line": command}))
+
+    def stop(self) -> str:
+        """Stops the guest, and returns the registers of its CPUs as the monitor shows them."""
+        self.run("stop")
+        return self.human("info registers -a")
+
+    def stop_at(self, address: int) -> str:
+        """Stops the guest while its second CPU is at a function that it spins in."""
+        # An interrupt may be due just then; on a busy host one nearly always is, and in the end it has to do.
+        for attempt in range(100):
+            if attempt > 0:
+                self.run("cont")
+                time.sleep(0.02)
+            registers = self.stop()
+            second = registers.partition("CPU#1")[2].partition("CPU#2")[0]
+            counter = re.search(PROGRAM_COUNTER, second)
+            if counter and abs(int(counter[1], 16) - address) < 64:
+                break
+        return registers

@@ -4,6 +4,7 @@ package states stay as they are, and no privilege is needed."""
 import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +18,10 @@ def sources(suite: str) -> list[str]:
     if "-" not in suite:
         lines.append(f"{MIRROR}/debian-security {suite}-security main")
     return [f"deb [signed-by={KEYRING}] {line}" for line in lines]
+
+
+class PackageError(Exception):
+    pass
 
 
 class Archive:
@@ -48,32 +53,37 @@ Dir::Etc::preferencesparts "/dev/null";
 """
         )
 
-    def apt(self, *command: str) -> subprocess.CompletedProcess[str]:
+    def apt(self, *command: str) -> str:
         environment = os.environ | {"APT_CONFIG": str(self.root / "apt.conf"), "LC_ALL": "C"}
-        return subprocess.run(
-            command, env=environment, cwd=self.packages, text=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
+        run = subprocess.run(
+            command, env=environment, cwd=self.packages, text=True, capture_output=True, stdin=subprocess.DEVNULL
         )
+        if run.returncode != 0:
+            raise PackageError(f"{' '.join(command[:2])} for {self.root.name}: {run.stderr.strip()}")
+        return run.stdout
 
     def update(self) -> None:
         """Fetches the lists, if those that are here are not of today: what they name may have gone from the archive."""
         stamp = self.root / "updated"
         if stamp.exists() and time.time() - stamp.stat().st_mtime < 6 * 3600:
             return
-        # Where one list cannot be had (security updates of the rarer architectures), the others will do.
-        if self.apt("apt-get", "update", "-qq").returncode == 0:
+        try:
+            self.apt("apt-get", "update", "-qq")
             stamp.touch()
+        except PackageError as error:
+            # Of the rarer architectures, the security updates may not be there. If more is missing, this says why.
+            print(error, file=sys.stderr)
 
     def records(self, packages: Iterable[str]) -> list[dict[str, str]]:
         """The fields of each package's entry in the lists, that of its newest version."""
         # All at once: apt reads its lists anew each time, which takes a second.
-        text = checked(self.apt("apt-cache", "show", "--no-all-versions", *packages))
+        text = self.apt("apt-cache", "show", "--no-all-versions", *packages)
         return [dict(re.findall(r"^([A-Za-z-]+): (.*)$", entry, re.MULTILINE)) for entry in text.split("\n\n") if entry]
 
     def fetch(self, packages: Iterable[str]) -> list[Path]:
         """The packages' files; those that are in the cache, and right, are not fetched again."""
         records = self.records(packages)
-        versions = (f"{record['Package']}={record['Version']}" for record in records)
-        checked(self.apt("apt-get", "download", "-qq", *versions))
+        self.apt("apt-get", "download", "-qq", *(f"{record['Package']}={record['Version']}" for record in records))
         names = ("{Package}_{Version}_{Architecture}.deb".format(**record).replace(":", "%3a") for record in records)
         return [self.packages / name for name in names]
 
@@ -82,11 +92,6 @@ Dir::Etc::preferencesparts "/dev/null";
         for file in self.fetch(packages):
             subprocess.run(["dpkg-deb", "--extract", file, target], check=True)
         return target
-
-
-def checked(process: subprocess.CompletedProcess[str]) -> str:
-    process.check_returncode()
-    return process.stdout
 
 
 def dependencies(record: dict[str, str]) -> list[str]:

@@ -18,7 +18,7 @@ import initramfs
 from catalogue import MACHINES, Image, Source
 from kernel import KernelPackages, find, first, unpack_debug
 from machine import Guest, GuestError, Monitor
-from packages import Archive
+from packages import Archive, PackageError
 
 TOOLS = "trixie"
 """The suite that programs come from, for the guest and to be run here: the oldest that has all architectures."""
@@ -44,8 +44,7 @@ class Workshop:
         ).stdout.strip()
         # Two apts in one folder would wait for each other's locks and then fail.
         self.packages = threading.Lock()
-        # Two at a time: a guest needs one CPU while it boots, which is most of its time.
-        self.pool = ThreadPoolExecutor(max_workers=2)
+        self.archives: dict[Source, Archive] = {}
 
     def install(self, images: Iterable[Image]) -> None:
         wanted = {"debian-archive-keyring", "gcc", "libc6-dev"}
@@ -60,9 +59,12 @@ class Workshop:
         subprocess.run([SCRIPTS / "install", *sorted(wanted)], check=True)
 
     def archive(self, source: Source) -> Archive:
-        archive = Archive(self.store, source.suite, source.arch)
-        archive.update()
-        return archive
+        """With lists that are as new as this run."""
+        key = replace(source, package="")
+        if key not in self.archives:
+            self.archives[key] = Archive(self.store, source.suite, source.arch)
+            self.archives[key].update()
+        return self.archives[key]
 
     def newest(self, image: Image) -> KernelPackages:
         with self.packages:
@@ -76,11 +78,18 @@ class Workshop:
 
     def each(self, work: Callable[[Image], None], images: Iterable[Image]) -> bool:
         """Does it for all images, and says of each that failed why; whether none did."""
-        results = {image: self.pool.submit(work, image) for image in images}
-        for image, result in results.items():
-            if error := result.exception():
-                say(f"{image.name}: {explain(error)}")
-        return not any(result.exception() for result in results.values())
+
+        def attempt(image: Image) -> bool:
+            try:
+                work(image)
+            except (GuestError, PackageError, OSError, subprocess.CalledProcessError) as error:
+                say(f"{image.name}: {type(error).__name__}: {error}")
+                return False
+            return True
+
+        # Two at a time: a guest needs one CPU while it boots, which is most of its time.
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            return all(list(pool.map(attempt, images)))
 
     def make(self, image: Image) -> None:
         start = time.monotonic()
@@ -155,12 +164,6 @@ class Workshop:
                 unpack_debug(self.archive(image.source), release, Path(folder) / "vmlinux")
                 target.parent.mkdir(exist_ok=True)
                 (Path(folder) / "vmlinux").rename(target)
-
-
-def explain(error: BaseException) -> str:
-    if isinstance(error, GuestError | OSError | subprocess.CalledProcessError | StopIteration | LookupError):
-        return f"{type(error).__name__}: {error}"
-    raise error
 
 
 def recipe(image: Image) -> str:
