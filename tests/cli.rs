@@ -275,6 +275,7 @@ mod info {
             "kernel": "FreeBSD",
             "kernel_version": "FreeBSD 15.0-RELEASE releng/15.0 SYNTHETIC GENERIC",
             "panic": "kdb_sysctl_panic",
+            "linux": null,
             "layers": [],
             "told": {
                 "hostname": null,

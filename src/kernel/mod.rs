@@ -307,7 +307,11 @@ pub static LOCATORS: &[Locate] = &[linux::locate, dragonfly::locate, freebsd::lo
 /// # Errors
 /// What is missing.
 pub fn locate(image: &Image, machine: Option<Machine>, symbols: &Symbols, hints: &Hints) -> Result<Found> {
-    let unknown = || Err(Error::Unsupported("this build knows no kernel".into()));
+    let unknown = || {
+        Err(Error::Unsupported(
+            "no Linux kernel was found in it (for another one, give the kernel file)".into(),
+        ))
+    };
     LOCATORS.iter().find_map(|locate| locate(image, machine, symbols, hints)).unwrap_or_else(unknown)
 }
 

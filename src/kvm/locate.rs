@@ -46,6 +46,8 @@ pub(super) fn recognise_raw(
             }
             Ok(image)
         }
+        // Without a kernel file it could have been Linux only.
+        None if machine.is_none() => Err(Error::UnknownFormat { path, tried }),
         None => {
             let why = failed.map(|why| why.to_string()).unwrap_or_default();
             Err(Error::UnknownFormat { path, tried: format!("{tried}; {}: {why}", raw::NAME) })

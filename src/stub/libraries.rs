@@ -16,11 +16,13 @@ pub(super) fn gdb(session: &mut Session, arguments: &[u8]) -> Reply {
 }
 
 /// lldb's list: each file, and how far it is from where its own addresses say. lldb asks for `qOffsets` before this where it
-/// has a kernel file; without one it gets ours.
+/// has a kernel file, unless the file has nothing in it; without one it gets ours, if that names any function.
 pub(super) fn lldb(session: &mut Session, arguments: &[u8]) -> Reply {
     let target = &session.target;
     let slide = target.kvm.symbols().slide().wrapping_add(target.kvm.image().kerndisp);
-    let kernel = (!target.client.has_file).then(|| target.symbol_file.shared()).flatten();
+    let file = target.kvm.symbols().file();
+    let names = file.is_none_or(|file| file.symbols().any(|symbol| symbol.function));
+    let kernel = (names && !target.client.has_file).then(|| target.symbol_file.shared()).flatten();
     let modules = target.symbol_file.modules().iter().map(|file| (file.path.as_path(), 0));
     let mut xml = String::from("<library-list-svr4 version=\"1.0\">\n");
     for (path, moved) in kernel.map(|path| (path, slide)).into_iter().chain(modules) {
