@@ -230,8 +230,10 @@ fn the_machines_state() {
         let time = kvm.getcptime().expect("times");
         let got = [time.user, time.nice, time.system, time.interrupt, time.idle];
         let told = [told[0], told[1], told[2], told[5] + told[6], told[3] + told[4]];
-        for (got, told) in got.into_iter().zip(told) {
-            assert!((told.saturating_sub(20)..told + LATER).contains(&got), "{name}: {time:?} {told:?}");
+        // To the time of a CPU that is idle right now, /proc/stat adds how long it has been so; memory does not have that.
+        let lowest = |state: usize, told: u64| if state == 4 { told / 2 } else { told.saturating_sub(20) };
+        for (state, (got, told)) in got.into_iter().zip(told).enumerate() {
+            assert!((lowest(state, told)..told + LATER).contains(&got), "{name}: {time:?} {told:?}");
         }
 
         // FILE TYPE SIZE USED PRIORITY
