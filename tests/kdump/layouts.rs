@@ -147,6 +147,42 @@ fn the_machine() {
     }
 }
 
+/// A CPU's note of registers, as far as it tells the machine.
+fn registers(endian: Endian, size: u32) -> Vec<u8> {
+    let numbers = [5, size, 1].map(|number| endian.u32(number));
+    [&numbers.concat()[..], b"CORE\0\0\0\0", &vec![0; size as usize]].concat()
+}
+
+/// QEMU calls most machines `Unknown`, and a PC x86_64 whatever it runs; its headers may be of 64 bits on a PC of 32 bits.
+#[test]
+fn the_machine_by_its_notes() {
+    use Endian::{Big, Little};
+    use Writer::{I386, Lp64};
+    for (name, writer, endian, size, expected) in [
+        ("x86_64", Lp64, Little, 336, "x86_64"),
+        ("x86_64", Lp64, Little, 144, "i386"),
+        ("x86_64", I386, Little, 144, "i386"),
+        ("Unknown", Lp64, Little, 392, "aarch64"),
+        ("Unknown", Lp64, Big, 392, "aarch64"),
+        ("Unknown", I386, Little, 148, "arm"),
+        ("Unknown", Lp64, Big, 504, "powerpc64"),
+        ("Unknown", Lp64, Little, 504, "powerpc64"),
+        ("Unknown", I386, Big, 268, "powerpc"),
+        ("Unknown", Lp64, Little, 376, "riscv64"),
+        ("S390X", Lp64, Big, 336, "s390x"),
+        ("Unknown", Lp64, Big, 336, "s390x"),
+        ("aarch64", Lp64, Little, 335, "aarch64"),
+    ] {
+        let notes = registers(endian, size);
+        let mut dump = Kdump { writer, endian, notes, utsname: [""; 6], ..dump() };
+        dump.utsname[4] = name;
+        let machine = open(&dump.build().0).unwrap().machine.unwrap();
+        assert_eq!(machine.arch.name, expected, "{name} {size}");
+        let pointer = if ["i386", "arm", "powerpc"].contains(&expected) { 4 } else { 8 };
+        assert_eq!((machine.big_endian, machine.ptr_bytes), (endian == Big, pointer), "{name} {size}");
+    }
+}
+
 /// On 32-bit ARM makedumpfile counts pages from where memory begins.
 #[test]
 fn the_first_page_of_32_bit_arm() {

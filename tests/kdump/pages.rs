@@ -43,6 +43,19 @@ fn a_block_may_be_several_pages() {
     assert_eq!((census.dumped, census.cut_off), (32, 16));
 }
 
+/// Where nothing tells the kernel's page, each that there may be is listed.
+#[test]
+fn a_block_of_qemus_may_be_several_pages() {
+    let kdump = |sysname| {
+        let mut dump = Kdump { block: 65536, ..Kdump::new(100) };
+        dump.utsname[0] = sysname;
+        dump.page(2, "block 2", Packing::Zlib);
+        let image = open(&dump.build().0).unwrap();
+        (image.page_shift, image.memory.census().dumped)
+    };
+    assert_eq!([kdump("Linux"), kdump("")], [(16, 1), (12, 16)]);
+}
+
 /// What VMCOREINFO says of the page size counts only if it can be.
 #[test]
 fn nonsense_of_a_page_size_is_not_believed() {

@@ -11,6 +11,7 @@ mod ahead;
 mod codec;
 mod header;
 mod lzo;
+mod machine;
 mod memory;
 mod part;
 mod split;
@@ -20,7 +21,6 @@ use super::{Facts, Format, Image, Plain, Source};
 use crate::{Error, Result};
 use codec::CODECS;
 use header::{Header, INCOMPLETE, SubHeader, Utsname};
-use kgdbserver_arch::Machine;
 use memory::{Dumped, Packed};
 use part::Part;
 use std::sync::Arc;
@@ -56,8 +56,8 @@ fn open(sources: Vec<Arc<dyn Source>>) -> Result<Image> {
     let files = split::in_order(sources.into_iter().map(read).collect::<Result<_>>()?)?;
     let first = files.first().ok_or_else(|| Error::Usage(format!("a {NAME} without a file")))?;
     let File { source, header, sub } = first;
-    let machine = machine(header);
-    let first_page = first_page(header, sub, machine);
+    let machine = machine::machine(first);
+    let first_page = machine::first_page(header, sub, machine);
     let parts = split::parts(&files, first_page);
     let pages = |at: u64| {
         let range = BitRange { start: first_page, end: first_page + sub.pages, bit: 0 };
@@ -71,7 +71,7 @@ fn open(sources: Vec<Arc<dyn Source>>) -> Result<Image> {
         first_page,
         header.page_shift,
     );
-    let page_shift = page_shift(first);
+    let page_shift = machine::page_shift(first);
     let memory = Dumped::new(packed, page_shift);
     let mut warnings = warnings(&files);
     warnings.extend(parts.as_ref().and_then(|parts| parts.warning()));
@@ -103,57 +103,6 @@ fn open(sources: Vec<Arc<dyn Source>>) -> Result<Image> {
 fn part(File { source, header, sub }: &File, pages: u64) -> Part {
     let bits = sub.split.clone().unwrap_or(0..pages);
     Part::new(source.clone(), bits, header.bitmaps.end, header.big_endian)
-}
-
-/// The page of the bitmaps' first bit: on 32-bit ARM makedumpfile counts from where memory begins, and QEMU, which does
-/// not know the kernel's name, from 0 as everywhere else.
-fn first_page(header: &Header, sub: &SubHeader, machine: Option<Machine>) -> u64 {
-    const ARM: u16 = 40;
-    let counts_from_memory = machine.is_some_and(|machine| machine.arch.elf_machine == ARM);
-    match counts_from_memory && !header.uts.sysname.is_empty() {
-        true => sub.phys_base >> header.page_shift,
-        false => 0,
-    }
-}
-
-/// log2 of the machine's page size. QEMU dumps arm64 in blocks of 64 KiB, its largest page, whatever the kernel uses: that
-/// tells its own in VMCOREINFO.
-fn page_shift(File { source, header, sub }: &File) -> u8 {
-    let told = || {
-        let range = sub.vmcoreinfo.clone()?;
-        let text = source.bytes(range.start, (range.end - range.start).min(TEXT_LIMIT)).ok()?;
-        let text = crate::kernel::text(&text);
-        let size: u64 = text.lines().find_map(|line| line.strip_prefix("PAGESIZE="))?.trim().parse().ok()?;
-        let block = 1 << header.page_shift;
-        (size.is_power_of_two() && (4096..=block).contains(&size)).then_some(size.trailing_zeros() as u8)
-    };
-    told().unwrap_or(header.page_shift)
-}
-
-/// What uname(2) calls a machine, up to the digits and letters that vary, and the ELF machines of 64 and of 32 bits.
-/// QEMU names the emulator: its x86_64 also runs kernels of 32 bits, whose headers then are of 32 bits too.
-static MACHINES: &[(&str, u16, u16)] = &[
-    ("x86_64", 62, 3),
-    ("i386", 62, 3),
-    ("i486", 62, 3),
-    ("i586", 62, 3),
-    ("i686", 62, 3),
-    ("aarch64", 183, 40),
-    ("arm", 183, 40),
-    ("ppc", 21, 20),
-    ("riscv", 243, 243),
-    ("s390", 22, 22),
-    ("loongarch", 258, 258),
-    ("mips", 8, 8),
-];
-
-fn machine(header: &Header) -> Option<Machine> {
-    // QEMU writes S390X.
-    let name = header.uts.machine.to_ascii_lowercase();
-    let (_, wide, narrow) = MACHINES.iter().find(|(prefix, ..)| name.starts_with(prefix))?;
-    let number = if header.long == 8 { wide } else { narrow };
-    let arch = kgdbserver_arch::ALL.iter().find(|arch| arch.elf_machine == *number)?;
-    Some(Machine { arch, big_endian: header.big_endian, ptr_bytes: header.long })
 }
 
 /// What the headers tell of the dump.
