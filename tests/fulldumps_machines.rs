@@ -228,6 +228,29 @@ fn raw_memory_does_not_tell_its_machine() {
     }
 }
 
+/// VMCOREINFO of 32-bit x86 and of ARM tells no machine; one entry maps the kernel to physical 0.
+#[test]
+fn raw_memory_of_linux_tells_its_machine_by_its_page_tables() {
+    for (at, entry, arch) in
+        [(0x4c00, 0xe3_u32, Some("i386")), (0x7000, 0xc0e, Some("arm")), (0x7000, 0, None)]
+    {
+        let mut memory = Physical::default();
+        memory.write(0x4000, &[0; 0x4000]);
+        memory.write(at, &entry.to_le_bytes());
+        memory.write(0x9000, b"Linux");
+        memory.write(0x9000 + 2 * 65, b"6.1.0");
+        memory.write(
+            0xa000,
+            b"OSRELEASE=6.1.0\nPAGESIZE=4096\nSYMBOL(init_uts_ns)=c0009000\nOFFSET(uts_namespace.name)=0\n\
+            SYMBOL(swapper_pg_dir)=c0004000\nSYMBOL(_stext)=c0008000\n",
+        );
+        let kvm = open(&tables::raw(&memory), &HashMap::new(), None);
+        let machine = kvm.ok().map(|kvm| kvm.space().machine);
+        assert_eq!(machine.map(|machine| machine.arch.name), arch);
+        assert!(machine.is_none_or(|machine| machine.ptr_bytes == 4 && !machine.big_endian));
+    }
+}
+
 /// Memory begins at 2 GiB. `delta`: whether the dump tells that, or the symbols.
 fn arm(delta: bool) -> Machine {
     let mut machine = Machine::new(EM_ARM, 0xc000_0000, 0x8000_0000, Tables::arm(0x8010_0000, 0x8011_0000));

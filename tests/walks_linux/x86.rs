@@ -2,7 +2,7 @@
 
 use crate::text::same_lines;
 use crate::{HALF_WORDS, Kernel, WORDS, check, check_user};
-use kgdbserver_arch::{i386, x86_64};
+use kgdbserver_arch::{Lost, i386, x86_64};
 
 const X86_64: &str = "
     // the top table's own page
@@ -140,6 +140,14 @@ fn tables_that_prove_nothing_are_refused() {
     let moved = "init_top_pgt=ffffffff8340a000 NUMBER(phys_base)=12000000";
     assert_eq!(lost(moved, &format!("{X86_64}\n1540a000: 0")), "Unproved(\"init_top_pgt\", pa 0x1540a000)");
     assert_eq!(lost(moved, X86_64), "Unreadable(\"init_top_pgt\", NotInImage(pa 0x1540a000))");
+    // An address of another processor's, whose lower half would do.
+    let wide = Kernel::new(
+        &i386::ARCH,
+        HALF_WORDS,
+        "swapper_pg_dir=9000000081c00000",
+        "1c0081c: 5000067\n5000000: 1c00163",
+    );
+    assert_eq!(wide.paging().expect_err("no tables"), Lost::Nowhere("swapper_pg_dir"));
     assert_eq!(lost("NUMBER(phys_base)=0", X86_64), "NoSymbol(\"init_top_pgt\")");
     assert_eq!(lost("init_top_pgt=ffffffff8340b000", X86_64), "Nowhere(\"init_top_pgt\")");
 }

@@ -31,6 +31,11 @@ impl Shape {
         Self { kernel: form(self.kernel), user: form(self.user), ..self }
     }
 
+    /// Whether an address may be the kernel's. That of another processor may be too wide.
+    fn may_have(&self, va: u64) -> bool {
+        va >= self.first && (self.first != 0 || va <= self.kernel.last())
+    }
+
     /// Address spaces of which the kernel has the upper end, and a process as much at the lower end.
     pub(super) fn halves(&self, root: Pa) -> Paging {
         Paging {
@@ -64,7 +69,7 @@ impl Top {
         step: usize,
     ) -> Result<(Shape, Pa), Lost> {
         const LIMIT: u64 = 64 << 30;
-        let fits = |shape: &&Shape| self.va >= shape.first;
+        let fits = |shape: &&Shape| shape.may_have(self.va);
         let proves = |shape: &Shape, pa| shape.kernel.maps(facts, pa, Va(self.va), pa);
         let prove = |pa| shapes.iter().filter(fits).find(|shape| proves(shape, pa)).map(|shape| (*shape, pa));
         if let Some(first) = told.first() {

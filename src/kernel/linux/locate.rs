@@ -99,8 +99,9 @@ fn found(image: &Image, machine: Option<Machine>, told: Told, symbols: &Symbols)
             "a Linux kernel, but neither the image nor its VMCOREINFO tells the machine".into(),
         )
     };
-    let machine = machine.or_else(|| told.machine()).ok_or_else(unknown)?;
-    let paging = paging(machine, &Known { image, told: &told, symbols })?;
+    let known = Known { image, told: &told, symbols };
+    let machine = machine.or_else(|| told.machine()).or_else(|| unmarked(&known)).ok_or_else(unknown)?;
+    let paging = paging(machine, &known)?;
     let machine = Machine { big_endian: paging.big_endian.unwrap_or(machine.big_endian), ..machine };
     let mem = Space::new(machine, paging.kernel.clone(), image.memory.clone());
     let text = told.info.symbol("_stext").or_else(|| told.info.symbol("init_uts_ns")).unwrap_or_default();
@@ -126,6 +127,13 @@ fn found(image: &Image, machine: Option<Machine>, told: Told, symbols: &Symbols)
     }
     let located = Located { at, by, regions: paging.kernel.clone() };
     Ok(Found { machine, located, linux: Some(Arc::new(Told { paging: Some(paging), ..told })) })
+}
+
+/// The processor, of those whose kernels tell nothing of their own: the one whose page tables prove themselves.
+fn unmarked(known: &Known<'_>) -> Option<Machine> {
+    let proved = |linux: &kgdbserver_arch::Linux| linux.marks.is_empty() && (linux.paging)(known).is_ok();
+    let arch = kgdbserver_arch::ALL.iter().find(|arch| arch.linux.is_some_and(proved))?;
+    Some(Machine { arch, big_endian: false, ptr_bytes: arch.ptr_bytes() })
 }
 
 /// The address spaces of a kernel, by what it tells.
