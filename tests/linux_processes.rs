@@ -129,7 +129,7 @@ fn check(guest: &Guest, row: &KinfoProc, told: &Told<'_>) {
 }
 
 fn check_memory(guest: &Guest, row: &KinfoProc, told: &Told<'_>, what: &str) {
-    let page = told_page_size(guest);
+    let page = guest.page_size();
     let kilobytes = |pages: Option<u64>| pages.map(|pages| pages * page / 1024);
     assert_eq!(row.size.map(|bytes| bytes / 1024), told.number("VmSize"), "{what}");
     assert_eq!(kilobytes(row.dsize), told.number("VmData"), "{what}");
@@ -140,11 +140,6 @@ fn check_memory(guest: &Guest, row: &KinfoProc, told: &Told<'_>, what: &str) {
     let resident = kilobytes(row.rssize).zip(told.number("VmRSS"));
     assert!(resident.is_none_or(|(got, told)| got.abs_diff(told) < late), "{what}: {resident:?}");
     assert_eq!(row.rssize.is_some(), told.number("VmRSS").is_some(), "{what}");
-}
-
-fn told_page_size(guest: &Guest) -> u64 {
-    let info = &guest.kvm.linux().expect("Linux").info;
-    info.number("PAGESIZE").expect("the size of pages")
 }
 
 #[test]

@@ -10,7 +10,7 @@ use kgdbserver_arch::Va;
 const TICK: u64 = 10_000_000;
 
 /// The sum over all CPUs of `kernel_cpustat`. Time waiting for disks is idle time. What a hypervisor took away is no time
-/// of the machine's.
+/// of the machine's. A CPU that sleeps adds its idle time when it wakes; `/proc/stat` goes by the clock instead.
 pub(super) fn read(fields: &Fields<'_>) -> Result<CpuTime> {
     let types = fields.symbols.types();
     // Until 4.11 the kernel counted ticks of its own, by this type.
