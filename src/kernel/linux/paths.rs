@@ -5,10 +5,10 @@ use crate::kernel::fields::{Fields, bad};
 use crate::kernel::text;
 use kgdbserver_arch::Va;
 
-/// No path has more parts: PATH_MAX is 4096, and each takes two bytes.
-const PART_LIMIT: usize = 2048;
-/// No name is longer (NAME_MAX is 255, but file systems of the kernel's own may ignore it).
-const NAME_LIMIT: u64 = 4096;
+/// `PATH_MAX`: what is longer the kernel does not show either.
+const LIMIT: u64 = 4096;
+/// A path of that length has no more parts; mounts on mounts are some more.
+const PART_LIMIT: usize = 4096;
 
 /// File systems without directories, by their names, and how the names of what is in them begin.
 static NUMBERED: &[(&str, &str)] = &[("pipefs", "pipe"), ("sockfs", "socket")];
@@ -78,11 +78,16 @@ fn nameless(fields: &Fields<'_>, entry: Va) -> Result<String> {
 fn from_root(fields: &Fields<'_>, mount: Va, entry: Va) -> Result<String> {
     let in_mount = fields.member("mount", "mnt")?.offset;
     let (mut mount, mut entry) = (mount, entry);
-    let mut parts = Vec::new();
+    let (mut parts, mut length) = (Vec::new(), 0);
     for _ in 0..PART_LIMIT {
         let parent = fields.pointer(entry, "dentry", "d_parent")?;
         if entry != parent && entry != fields.pointer(mount, "vfsmount", "mnt_root")? {
-            parts.push(name(fields, entry)?);
+            let name = name(fields, entry)?;
+            length += name.len() as u64 + 1;
+            if length > LIMIT {
+                break;
+            }
+            parts.push(name);
             entry = parent;
             continue;
         }
@@ -96,12 +101,12 @@ fn from_root(fields: &Fields<'_>, mount: Va, entry: Va) -> Result<String> {
         entry = fields.pointer(here, "mount", "mnt_mountpoint")?;
         mount = Va(below.0.wrapping_add(in_mount));
     }
-    Err(bad("dentry", entry, "it lies in too many directories"))
+    Err(bad("dentry", entry, "its path is too long"))
 }
 
 fn name(fields: &Fields<'_>, entry: Va) -> Result<String> {
     let length = fields.uint(entry, "dentry", "d_name.len")?;
-    if length > NAME_LIMIT {
+    if length > LIMIT {
         return Err(bad("dentry", entry, format!("its name has {length} bytes")));
     }
     let mut bytes = vec![0; length as usize];
