@@ -2,7 +2,9 @@
 
 use crate::image::{Addr, Memory};
 use crate::{Error, Result};
-use kgdbserver_arch::{Fault, HashTable, Machine, Mapped, Pa, Radix, ReadPhys, Region, Rights, Va, Via};
+use kgdbserver_arch::{
+    Fault, HashTable, Machine, Mapped, Pa, Radix, ReadPhys, Region, Rights, Step, Va, Via,
+};
 use std::sync::Arc;
 
 /// The kernel's address space.
@@ -22,6 +24,38 @@ pub struct Place {
     pub bytes: u64,
     /// What the page may be used for; none where the image does not say.
     pub rights: Option<Rights>,
+}
+
+/// How an address was translated.
+pub struct Walk<'a> {
+    /// The region that the address lies in; none if it lies in none.
+    pub region: Option<&'a Region>,
+    /// The entries of page tables on the way.
+    pub steps: Vec<Step>,
+    /// Where the first of them lies in the image file, if the image keeps it apart from memory.
+    pub kept_at: Option<u64>,
+    /// Where the way ended.
+    pub place: Result<Place, Fault>,
+}
+
+/// Addresses side by side of which one decision holds: that of a page-table entry, or of a region without any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cell {
+    /// The lowest address.
+    pub first: Va,
+    /// The highest address.
+    pub last: Va,
+    /// Whether they are mapped.
+    pub access: Access,
+}
+
+/// Whether addresses are mapped. What is mapped need not be in the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// They are not.
+    Unmapped,
+    /// They are; what for, if the image tells.
+    Mapped(Option<Rights>),
 }
 
 /// An image's memory, for page-table walks.
@@ -82,7 +116,27 @@ impl Space {
     /// Finds the place of a virtual address.
     pub fn translate(&self, va: Va) -> Result<Place, Fault> {
         let va = self.canonical(va)?;
-        let region = self.regions.iter().find(|region| region.contains(va)).ok_or(Fault::NoRegion)?;
+        self.follow(self.region(va).ok_or(Fault::NoRegion)?, va, &mut |_| ())
+    }
+
+    /// The same, with every step of the way.
+    pub fn walk(&self, va: Va) -> Walk<'_> {
+        let canonical = self.canonical(va);
+        let region = canonical.ok().and_then(|va| self.region(va));
+        let mut steps = Vec::new();
+        let place = canonical
+            .and_then(|va| self.follow(region.ok_or(Fault::NoRegion)?, va, &mut |step| steps.push(step)));
+        let kept_at = region.and_then(|region| kept_at(region, canonical.ok()?));
+        Walk { region, steps, kept_at, place }
+    }
+
+    /// The region that counts at an address.
+    fn region(&self, va: Va) -> Option<&Region> {
+        self.regions.iter().find(|region| region.contains(va))
+    }
+
+    /// Translates an address of a region, and shows the entries on the way.
+    fn follow(&self, region: &Region, va: Va, show: &mut impl FnMut(Step)) -> Result<Place, Fault> {
         let offset = va.0 - region.first.0;
         let left = (region.last.0 - va.0).saturating_add(1);
         let place = |mapped: Mapped| Place {
@@ -90,16 +144,19 @@ impl Space {
             bytes: mapped.bytes.min(left),
             rights: Some(mapped.rights),
         };
+        let memory = &Phys(&*self.memory);
         match &region.via {
             Via::Linear(pa) => {
                 let pa = pa.checked_add(offset).ok_or(Fault::NotMapped)?;
                 Ok(Place { at: Addr::Phys(pa), bytes: left, rights: None })
             }
             Via::Stored => Ok(Place { at: Addr::Virt(va), bytes: left, rights: None }),
-            Via::Tables { form, root } => form.walk(&Phys(&*self.memory), *root, va).map(place),
+            Via::Tables { form, root } => form.walk_showing(memory, *root, va, show).map(place),
             Via::Entries { form, level, at } => {
-                let raw = self.kept_entry(form, *level, at.start, offset)?;
-                form.resume(&Phys(&*self.memory), *level, raw, va).map(place)
+                let mut bytes = [0; 8];
+                let bytes = bytes.get_mut(..usize::from(form.entry_bytes)).unwrap_or_default();
+                self.file(entry_at(form, *level, at.start, offset), bytes)?;
+                form.resume_showing(memory, *level, form.value(bytes), va, show).map(place)
             }
             Via::Hash { table, at } => {
                 table.find(va, |offset, group| self.file(at.start + offset, group)).map(place)
@@ -113,15 +170,6 @@ impl Space {
             got if got == buf.len() => Ok(()),
             _ => Err(Fault::NotMapped),
         }
-    }
-
-    /// The entry for the address `offset` bytes into a region, from the array that begins at byte `at` of the file.
-    fn kept_entry(&self, form: &Radix, level: usize, at: u64, offset: u64) -> Result<u64, Fault> {
-        let at = at + (offset >> form.shift(level)) * u64::from(form.entry_bytes);
-        let mut bytes = [0; 8];
-        let bytes = bytes.get_mut(..usize::from(form.entry_bytes)).unwrap_or_default();
-        self.file(at, bytes)?;
-        Ok(form.value(bytes))
     }
 
     /// The addresses that a hashed page table maps, in ascending order. There is no order to walk it in.
@@ -138,17 +186,46 @@ impl Space {
         all
     }
 
+    /// What holds of an address, and as far around it as one entry decides. Costs one walk.
+    pub fn cell(&self, va: Va) -> Cell {
+        let (first, last) = self.undisputed(va);
+        let Some(region) = self.region(va) else { return Cell { first, last, access: Access::Unmapped } };
+        let mut last_step = None;
+        let place = self.follow(region, va, &mut |step| last_step = Some(step));
+        let bits = match &region.via {
+            Via::Linear(_) | Via::Stored => 64,
+            Via::Tables { form, .. } => form.decides(last_step),
+            Via::Entries { form, level, .. } => {
+                last_step.map_or(form.shift(*level), |step| form.decides(Some(step)))
+            }
+            Via::Hash { .. } => HashTable::PAGE_SHIFT,
+        };
+        let within = 1u64.checked_shl(bits.into()).map_or(u64::MAX, |size| size - 1);
+        let access = place.map_or(Access::Unmapped, |place| Access::Mapped(place.rights));
+        Cell { first: first.max(Va(va.0 & !within)), last: last.min(Va(va.0 | within)), access }
+    }
+
+    /// The lowest and the highest address around one in which the same region counts, or none.
+    fn undisputed(&self, va: Va) -> (Va, Va) {
+        let (mut first, mut last) = (Va(0), Va(u64::MAX));
+        for region in &self.regions {
+            if region.contains(va) {
+                return (first.max(region.first), last.min(region.last));
+            }
+            if region.last < va {
+                first = first.max(Va(region.last.0 + 1));
+            } else {
+                last = last.min(Va(region.first.0 - 1));
+            }
+        }
+        (first, last)
+    }
+
     /// How many bytes from an unmapped address on are surely unmapped too, at least 1. Address spaces are vast and
     /// mostly empty: a walk over one goes on from there.
     pub fn hole(&self, va: Va) -> u64 {
-        let phys = Phys(&*self.memory);
-        let region = self.regions.iter().find(|region| region.contains(va));
-        match region.map(|region| (&region.via, va.0 - region.first.0)) {
-            Some((Via::Entries { form, level, at }, offset)) => {
-                let raw = self.kept_entry(form, *level, at.start, offset);
-                raw.map_or_else(|_| form.rest(*level, va), |raw| form.hole(&phys, *level, raw, va))
-            }
-            Some((Via::Tables { form, root }, _)) => form.hole_from(&phys, *root, va),
+        match self.cell(va) {
+            Cell { last, access: Access::Unmapped, .. } => (last.0 - va.0).saturating_add(1),
             _ => 1,
         }
     }
@@ -216,5 +293,17 @@ impl Space {
         let end = text.iter().take(got).position(|byte| *byte == 0).unwrap_or(got);
         text.truncate(end);
         Ok(text)
+    }
+}
+
+/// Where the entry for the address `offset` bytes into a region lies in the image file, in the array that begins at `array`.
+fn entry_at(form: &Radix, level: usize, array: u64, offset: u64) -> u64 {
+    array + (offset >> form.shift(level)) * u64::from(form.entry_bytes)
+}
+
+fn kept_at(region: &Region, va: Va) -> Option<u64> {
+    match &region.via {
+        Via::Entries { form, level, at } => Some(entry_at(form, *level, at.start, va.0 - region.first.0)),
+        _ => None,
     }
 }

@@ -10,7 +10,7 @@
 mod text;
 
 use kgdbserver_arch::x86_64::FOUR_LEVEL;
-use kgdbserver_arch::{Fault, Mapped, Pa, Radix, ReadPhys, Va};
+use kgdbserver_arch::{Fault, Mapped, Pa, Radix, ReadPhys, Step, Va};
 use std::collections::BTreeMap;
 use text::{hex, lines, same_lines};
 
@@ -137,6 +137,34 @@ fn a_minidump_goes_on_from_the_entry_that_it_kept() {
     assert_eq!(from(0, 0x9063), "9010 rwx ff0");
     assert_eq!(from(0, 0x9062), "NotMapped");
     assert_eq!(from(1, 0x6063), "NotInImage(pa 0x6008)");
+}
+
+/// The entries that a walk shows, `LEVEL @ADDRESS VALUE`, what it leads to, and how much the last of them decides.
+fn shown(walk: impl FnOnce(&mut dyn FnMut(Step)) -> Result<Mapped, Fault>) -> String {
+    let (mut text, mut last) = (String::new(), None);
+    let found = walk(&mut |step| {
+        let at = step.at.map_or("-".into(), |pa| format!("{:x}", pa.0));
+        text += &format!("{} @{at} {:x}, ", step.level, step.raw);
+        last = Some(step);
+    });
+    format!("{text}{}, decides {} bits", show(found), FOUR_LEVEL.decides(last))
+}
+
+#[test]
+fn a_walk_shows_every_entry() {
+    let memory = Tables::new("0: 1067\n1000: 2067\n1008: 400000e7\n2000: 3067\n2008: 0\n3000: a067\n8: 9067");
+    let from_top = |va| shown(|mut show| FOUR_LEVEL.walk_showing(&memory, Pa(0), Va(va), &mut show));
+    assert_eq!(
+        from_top(0x123),
+        "3 @0 1067, 2 @1000 2067, 1 @2000 3067, 0 @3000 a067, a123 rwx edd, decides 12 bits"
+    );
+    assert_eq!(from_top(0x4000_0000), "3 @0 1067, 2 @1008 400000e7, 40000000 rwx 40000000, decides 30 bits");
+    assert_eq!(from_top(0x20_0000), "3 @0 1067, 2 @1000 2067, 1 @2008 0, NotMapped, decides 21 bits");
+    // A table that is not in the image: nothing is known of all that its entry covers.
+    assert_eq!(from_top(0x80_0000_0000), "3 @8 9067, NotInImage(pa 0x9000), decides 39 bits");
+    assert_eq!(from_top(0x100_0000_0000), "NotInImage(pa 0x10), decides 48 bits");
+    let kept = shown(|mut show| FOUR_LEVEL.resume_showing(&memory, 1, 0x3067, Va(0x123), &mut show));
+    assert_eq!(kept, "1 @- 3067, 0 @3000 a067, a123 rwx edd, decides 12 bits");
 }
 
 #[test]

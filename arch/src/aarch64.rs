@@ -3,8 +3,8 @@
 use crate::bsd::{ANY_SIZE, u32_at, u64_at};
 use crate::linux;
 use crate::{
-    Arch, Bsd, ByteOrder, DirectMap, Entry, FramePointer, Kept, Minidump, Mode, ModeField, Pa, Pcb, Radix,
-    Reg, Rights, Slot, TrapBase, TrapFrame,
+    Arch, Bsd, ByteOrder, DirectMap, Entry, Flags, FramePointer, Kept, Minidump, Mode, ModeField, Pa, Pcb,
+    Radix, Reg, Rights, Slot, TrapBase, TrapFrame,
 };
 
 const CORE: &str = "org.gnu.gdb.aarch64.core";
@@ -89,8 +89,20 @@ pub(crate) const fn form(
     index_bits: &'static [u8],
     decode: fn(u64, usize) -> Entry,
 ) -> Radix {
-    Radix { page_shift, index_bits, entry_bytes: 8, big_endian: false, ignored: 0, decode }
+    Radix { page_shift, index_bits, entry_bytes: 8, big_endian: false, ignored: 0, decode, flags: FLAGS }
 }
+
+/// Of pages and blocks, as the architecture's manual calls them; `RO` and `EL0` are the bits of AP.
+pub(crate) const FLAGS: Flags = &[
+    (1 << 6, "EL0"),
+    (1 << 7, "RO"),
+    (1 << 10, "AF"),
+    (1 << 11, "nG"),
+    (1 << 51, "DBM"),
+    (1 << 52, "CONT"),
+    (1 << 53, "PXN"),
+    (1 << 54, "UXN"),
+];
 
 /// The lowest two bits: 3 is a page at the lowest level and a table above it, 1 a block, all else nothing. The address has
 /// 48 bits; four more lie below it where pages have 64 KiB (Armv8.2's LPA), two where the tables are of the form of

@@ -2,11 +2,11 @@
 
 use crate::bsd::{ANY_SIZE, u32_at};
 use crate::full::{Base, RootVariable, first_proved, tables};
-use crate::linux;
 use crate::{
     Arch, Bsd, By, ByteOrder, Entry, Facts, FramePointer, Kept, Located, Lost, Minidump, Mode, ModeField, Pa,
     Pcb, Radix, Reg, Rights, Slot, TrapBase, TrapFrame,
 };
+use crate::{aarch64, linux};
 
 const CORE: &str = "org.gnu.gdb.arm.core";
 
@@ -71,6 +71,7 @@ pub const V6: Radix = Radix {
     big_endian: false,
     ignored: 0,
     decode: decode_v6,
+    flags: &[],
 };
 
 /// Before ARMv6.
@@ -84,6 +85,7 @@ pub const LPAE: Radix = Radix {
     big_endian: false,
     ignored: 0,
     decode: decode_lpae,
+    flags: aarch64::FLAGS,
 };
 
 /// A 64 KiB page stands in 16 entries; in V6 bit 0 of a small page forbids execution.

@@ -2,11 +2,11 @@
 
 use crate::bsd::{ANY_SIZE, u32_at};
 use crate::full::{Base, RootVariable, first_proved, tables};
-use crate::linux;
 use crate::{
     Arch, Bsd, By, ByteOrder, Entry, Facts, FramePointer, Kept, Located, Lost, Minidump, Mode, ModeField, Pa,
     Pcb, Radix, Reg, Rights, Slot,
 };
+use crate::{linux, x86_64};
 
 /// gdb refuses a core feature without the x87 registers, so they are described although no kernel image holds them.
 const CORE: &str = "org.gnu.gdb.i386.core";
@@ -88,6 +88,7 @@ pub const TWO_LEVEL: Radix = Radix {
     big_endian: false,
     ignored: 0,
     decode: decode_32,
+    flags: x86_64::FLAGS,
 };
 
 /// Three levels of 64-bit entries, of which the top one has four.
@@ -98,6 +99,7 @@ pub const PAE: Radix = Radix {
     big_endian: false,
     ignored: 0,
     decode: decode_pae,
+    flags: x86_64::FLAGS,
 };
 
 const PRESENT: u64 = 1;

@@ -32,7 +32,7 @@ pub use linux::{
 };
 pub use pauth::PacMask;
 pub use ppc64_hash::HashTable;
-pub use radix::{Entry, Mapped, Radix, ReadPhys, Rights};
+pub use radix::{Entry, Flags, Mapped, Radix, ReadPhys, Rights, Step};
 pub use region::{Region, Via};
 pub use regs::{Reg, Registers, Slot};
 

@@ -91,6 +91,17 @@ pub const RADIX: Radix = Radix {
     big_endian: true,
     ignored: 0,
     decode: decode::<12>,
+    // Privileged, read, write, execute; referenced, changed.
+    flags: &[
+        (1 << 63, "V"),
+        (1 << 62, "L"),
+        (1 << 8, "REF"),
+        (1 << 7, "CHG"),
+        (1 << 3, "PRIV"),
+        (1 << 2, "R"),
+        (1 << 1, "W"),
+        (1 << 0, "X"),
+    ],
 };
 
 /// The same with pages of 64 KiB; all larger ones are the same.

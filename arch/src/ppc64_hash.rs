@@ -30,6 +30,8 @@ pub struct HashTable {
 }
 
 impl HashTable {
+    /// log2 of the bytes of the smallest page.
+    pub const PAGE_SHIFT: u8 = 12;
     /// Bytes of a group of entries.
     pub const GROUP: usize = 128;
 

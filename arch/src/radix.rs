@@ -44,6 +44,22 @@ pub struct Mapped {
     pub rights: Rights,
 }
 
+/// An entry that a walk came by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// Its level; 0 is the lowest.
+    pub level: usize,
+    /// Where it lies; none of an entry that was in hand already.
+    pub at: Option<Pa>,
+    /// Its value.
+    pub raw: u64,
+    /// What that means.
+    pub entry: Entry,
+}
+
+/// Bits of an entry, and what the processor's manual or a kernel calls them.
+pub type Flags = &'static [(u64, &'static str)];
+
 /// Shape of a page-table tree.
 #[derive(Debug, Clone, Copy)]
 pub struct Radix {
@@ -59,19 +75,56 @@ pub struct Radix {
     pub ignored: u64,
     /// Tells what an entry of a level (0: lowest) means.
     pub decode: fn(raw: u64, level: usize) -> Entry,
+    /// The bits of a page's entry that have names worth showing.
+    pub flags: Flags,
 }
 
 impl Radix {
     /// Finds `va` in the tree whose top table lies at `root`.
     pub fn walk(&self, mem: &dyn ReadPhys, root: Pa, va: Va) -> Result<Mapped, Fault> {
+        self.walk_showing(mem, root, va, &mut |_| ())
+    }
+
+    /// The same, and shows every entry on the way.
+    pub fn walk_showing(
+        &self,
+        mem: &dyn ReadPhys,
+        root: Pa,
+        va: Va,
+        show: &mut impl FnMut(Step),
+    ) -> Result<Mapped, Fault> {
         let top = self.index_bits.len().saturating_sub(1);
-        let raw = self.entry(mem, root, top, va)?;
-        self.resume(mem, top, raw, va)
+        let (at, raw) = self.entry(mem, root, top, va)?;
+        self.follow(mem, (top, Some(at), raw), va, show)
     }
 
     /// Goes on from an entry of `level` already in hand; a minidump keeps only such entries.
     pub fn resume(&self, mem: &dyn ReadPhys, level: usize, raw: u64, va: Va) -> Result<Mapped, Fault> {
-        match self.decoded(raw, level) {
+        self.resume_showing(mem, level, raw, va, &mut |_| ())
+    }
+
+    /// The same, and shows every entry on the way, the one in hand first.
+    pub fn resume_showing(
+        &self,
+        mem: &dyn ReadPhys,
+        level: usize,
+        raw: u64,
+        va: Va,
+        show: &mut impl FnMut(Step),
+    ) -> Result<Mapped, Fault> {
+        self.follow(mem, (level, None, raw), va, show)
+    }
+
+    fn follow(
+        &self,
+        mem: &dyn ReadPhys,
+        (level, at, raw): (usize, Option<Pa>, u64),
+        va: Va,
+        show: &mut impl FnMut(Step),
+    ) -> Result<Mapped, Fault> {
+        let entry = self.decoded(raw, level);
+        show(Step { level, at, raw, entry });
+        match entry {
             Entry::Absent => Err(Fault::NotMapped),
             Entry::Leaf { pa, shift, rights } => {
                 let offset = va.0 & ((1 << shift) - 1);
@@ -80,27 +133,19 @@ impl Radix {
             }
             Entry::Table(table) => {
                 let below = level.checked_sub(1).ok_or(Fault::NotMapped)?;
-                let raw = self.entry(mem, table, below, va)?;
-                self.resume(mem, below, raw, va)
+                let (at, raw) = self.entry(mem, table, below, va)?;
+                self.follow(mem, (below, Some(at), raw), va, show)
             }
         }
     }
 
-    /// How many bytes from an unmapped address on are unmapped too, since one entry covers them all; at least 1.
-    pub fn hole_from(&self, mem: &dyn ReadPhys, root: Pa, va: Va) -> u64 {
-        let top = self.index_bits.len().saturating_sub(1);
-        self.entry(mem, root, top, va).map_or_else(|_| self.rest(top, va), |raw| self.hole(mem, top, raw, va))
-    }
-
-    /// The same, from an entry of `level` already in hand. A table that cannot be read maps nothing anywhere.
-    pub fn hole(&self, mem: &dyn ReadPhys, level: usize, raw: u64, va: Va) -> u64 {
-        match (self.decoded(raw, level), level.checked_sub(1)) {
-            (Entry::Leaf { .. }, _) => 1,
-            (Entry::Table(table), Some(below)) => match self.entry(mem, table, below, va) {
-                Ok(raw) => self.hole(mem, below, raw, va),
-                Err(_) => self.rest(level, va),
-            },
-            _ => self.rest(level, va),
+    /// log2 of the bytes around an address that an entry on the way to it decides on: it maps them all, or nothing there.
+    /// So does one that leads to a table which cannot be read. With no entry at all the tree maps nothing anywhere.
+    pub fn decides(&self, last: Option<Step>) -> u8 {
+        match last {
+            Some(Step { entry: Entry::Leaf { shift, .. }, .. }) => shift,
+            Some(step) => self.shift(step.level),
+            None => self.shift(self.index_bits.len()),
         }
     }
 
@@ -114,7 +159,7 @@ impl Radix {
             let bits = self.index_bits.get(level).copied().unwrap_or(0);
             for index in 0..1u64 << bits {
                 let below = match self.entry(mem, table, level, Va(index << self.shift(level))) {
-                    Ok(raw) => (self.decode)(raw, level),
+                    Ok((_, raw)) => (self.decode)(raw, level),
                     Err(_) => {
                         lost += 1;
                         break;
@@ -126,12 +171,6 @@ impl Radix {
             }
         }
         lost
-    }
-
-    /// Bytes from an address to the end of what one entry of `level` covers.
-    pub fn rest(&self, level: usize, va: Va) -> u64 {
-        let size = 1u64 << self.shift(level);
-        size - (va.0 & (size - 1))
     }
 
     /// log2 of the bytes of address space that one entry of `level` maps.
@@ -166,13 +205,14 @@ impl Radix {
         }
     }
 
-    fn entry(&self, mem: &dyn ReadPhys, table: Pa, level: usize, va: Va) -> Result<u64, Fault> {
+    /// Where the entry for an address lies in a table, and its value.
+    fn entry(&self, mem: &dyn ReadPhys, table: Pa, level: usize, va: Va) -> Result<(Pa, u64), Fault> {
         let bits = self.index_bits.get(level).copied().unwrap_or(0);
         let index = va.0 >> self.shift(level) & ((1 << bits) - 1);
         let at = table.checked_add(index * u64::from(self.entry_bytes)).ok_or(Fault::NotMapped)?;
         let mut bytes = [0; 8];
         let bytes = bytes.get_mut(..usize::from(self.entry_bytes)).unwrap_or_default();
         mem.read_phys(at, bytes)?;
-        Ok(self.value(bytes))
+        Ok((at, self.value(bytes)))
     }
 }

@@ -3,8 +3,8 @@
 use crate::bsd::{ANY_SIZE, u32_at, u64_at};
 use crate::linux;
 use crate::{
-    Arch, Bsd, ByteOrder, DirectMap, Entry, FramePointer, Kept, Minidump, Pa, Pcb, Radix, Reg, Rights, Slot,
-    TrapBase, TrapFrame,
+    Arch, Bsd, ByteOrder, DirectMap, Entry, Flags, FramePointer, Kept, Minidump, Pa, Pcb, Radix, Reg, Rights,
+    Slot, TrapBase, TrapFrame,
 };
 
 const CPU: &str = "org.gnu.gdb.riscv.cpu";
@@ -82,8 +82,27 @@ pub static ARCH: Arch = Arch {
 };
 
 /// Three levels.
-pub const SV39: Radix =
-    Radix { page_shift: 12, index_bits: &[9; 3], entry_bytes: 8, big_endian: false, ignored: 0, decode };
+pub const SV39: Radix = Radix {
+    page_shift: 12,
+    index_bits: &[9; 3],
+    entry_bytes: 8,
+    big_endian: false,
+    ignored: 0,
+    decode,
+    flags: FLAGS,
+};
+
+const FLAGS: Flags = &[
+    (1 << 0, "V"),
+    (1 << 1, "R"),
+    (1 << 2, "W"),
+    (1 << 3, "X"),
+    (1 << 4, "U"),
+    (1 << 5, "G"),
+    (1 << 6, "A"),
+    (1 << 7, "D"),
+    (1 << 63, "N"),
+];
 
 /// Four levels.
 pub const SV48: Radix = Radix { index_bits: &[9; 4], ..SV39 };

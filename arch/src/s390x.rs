@@ -109,6 +109,8 @@ pub const REGION_FIRST: Radix = Radix {
     big_endian: true,
     ignored: 0,
     decode,
+    // I stands elsewhere in entries above the lowest level.
+    flags: &[(0x400, "I"), (0x200, "P"), (0x100, "IEP")],
 };
 
 /// From a region-second table down: addresses of 8 PiB.

@@ -4,8 +4,8 @@ use crate::bsd::{ANY_SIZE, u32_at, u64_at};
 use crate::full::{Base, RootVariable, first_proved, tables};
 use crate::linux;
 use crate::{
-    Arch, Bsd, By, ByteOrder, DirectMap, Entry, Facts, FramePointer, Kept, Located, Lost, Minidump, Pa, Pcb,
-    Radix, Reg, Region, Rights, Slot, TrapBase, TrapFrame,
+    Arch, Bsd, By, ByteOrder, DirectMap, Entry, Facts, Flags, FramePointer, Kept, Located, Lost, Minidump,
+    Pa, Pcb, Radix, Reg, Region, Rights, Slot, TrapBase, TrapFrame,
 };
 
 /// Core registers. gdb refuses a core feature without the x87 registers, so they are described although no kernel
@@ -101,8 +101,28 @@ pub static ARCH: Arch = Arch {
 };
 
 /// Four-level paging.
-pub const FOUR_LEVEL: Radix =
-    Radix { page_shift: 12, index_bits: &[9; 4], entry_bytes: 8, big_endian: false, ignored: 0, decode };
+pub const FOUR_LEVEL: Radix = Radix {
+    page_shift: 12,
+    index_bits: &[9; 4],
+    entry_bytes: 8,
+    big_endian: false,
+    ignored: 0,
+    decode,
+    flags: FLAGS,
+};
+
+/// As the manuals call them. The one that tells a large page has other meanings elsewhere.
+pub(crate) const FLAGS: Flags = &[
+    (1 << 0, "P"),
+    (1 << 1, "RW"),
+    (1 << 2, "US"),
+    (1 << 3, "PWT"),
+    (1 << 4, "PCD"),
+    (1 << 5, "A"),
+    (1 << 6, "D"),
+    (1 << 8, "G"),
+    (1 << 63, "NX"),
+];
 
 /// Five-level paging (LA57).
 pub const FIVE_LEVEL: Radix = Radix { index_bits: &[9; 5], ..FOUR_LEVEL };

@@ -12,14 +12,18 @@ mod ps;
 mod read;
 mod serve;
 mod strings;
+mod sym;
+mod vtop;
 mod wrapping;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use kgdbserver::Kvm;
 use kgdbserver::image::RawMemory;
 use kgdbserver::kernel::Listing;
 use kgdbserver::report::Which;
-use std::ffi::OsString;
+use kgdbserver_arch::Va;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -70,6 +74,8 @@ enum Command {
     Ps(ps::Ps),
     Nlist(nlist::NlistCommand),
     Read(read::Read),
+    Sym(sym::Sym),
+    Vtop(vtop::Vtop),
     Modules(modules::Modules),
     Dmesg(dmesg::Dmesg),
     Files(open_files::OpenFiles),
@@ -114,7 +120,7 @@ struct Named {
 }
 
 fn address(text: &str) -> Result<u64, String> {
-    read::number(text).ok_or_else(|| format!("{text}: not an address"))
+    kgdbserver::kvm::number(text).ok_or_else(|| format!("{text}: not an address"))
 }
 
 /// Runs what the command line asks for.
@@ -133,6 +139,8 @@ pub(crate) fn run() -> ExitCode {
         Some(Command::Ps(ps)) => ps.run(),
         Some(Command::Nlist(nlist)) => nlist.run(),
         Some(Command::Read(read)) => read.run(),
+        Some(Command::Sym(sym)) => sym.run(),
+        Some(Command::Vtop(vtop)) => vtop.run(),
         Some(Command::Modules(modules)) => modules.run(),
         Some(Command::Dmesg(dmesg)) => dmesg.run(),
         Some(Command::Files(files)) => files.run(),
@@ -211,6 +219,14 @@ impl Failure {
 fn report<T>(list: Listing<T>) -> Vec<T> {
     list.problems.iter().for_each(|problem| log::warn!("{problem}"));
     list.items
+}
+
+/// An address, or a symbol with or without an offset.
+fn evaluate(kvm: &Kvm, text: &OsStr) -> Result<Va, Failure> {
+    kvm.evaluate(&text.to_string_lossy()).map_err(|error| match error {
+        kgdbserver::Error::Usage(text) => Failure::Usage(text),
+        other => Failure::Error(other),
+    })
 }
 
 /// The only argument behind the files, a process's number, if there is one.

@@ -1,8 +1,9 @@
 use super::files::Files;
-use super::{Failure, Named, Outcome};
+use super::{Failure, Named, Outcome, evaluate};
 use clap::Args;
 use kgdbserver::image::Addr;
-use kgdbserver::{Error, Kvm, describe};
+use kgdbserver::kvm::number;
+use kgdbserver::{Kvm, describe};
 use kgdbserver_arch::{Fault, Pa, Va};
 use std::ffi::OsString;
 use std::io::Write;
@@ -38,7 +39,7 @@ impl Read {
             return Err(Failure::Usage("read takes [KERNEL] IMAGE ADDRESS LENGTH".into()));
         };
         let kvm = files.open(&self.named)?;
-        let address = parse_address(&kvm, &address.to_string_lossy())?;
+        let address = evaluate(&kvm, address)?.0;
         let length = number(&length.to_string_lossy())
             .ok_or_else(|| Failure::Usage(format!("{}: not a number of bytes", length.display())))?;
         self.print(&kvm, address, length)
@@ -82,25 +83,6 @@ impl Read {
             }
         }
         (done, None)
-    }
-}
-
-/// A number, or a symbol with an offset.
-fn parse_address(kvm: &Kvm, text: &str) -> Result<u64, Failure> {
-    if let Some(address) = number(text) {
-        return Ok(address);
-    }
-    let (name, offset) = text.split_once('+').unwrap_or((text, "0"));
-    let offset = number(offset).ok_or_else(|| Failure::Usage(format!("{offset}: not an offset")))?;
-    let symbol = kvm.symbol(name).ok_or_else(|| Error::NoSymbol(name.into()))?;
-    Ok(symbol.va.0.wrapping_add(offset))
-}
-
-/// A decimal number, or a hexadecimal one after `0x`.
-pub(super) fn number(text: &str) -> Option<u64> {
-    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(digits) => u64::from_str_radix(digits, 16).ok(),
-        None => text.parse().ok(),
     }
 }
 

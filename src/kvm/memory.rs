@@ -81,8 +81,15 @@ impl Kvm {
     /// # Errors
     /// No such process, or its page tables or the page are not in the image, as in most minidumps.
     pub fn uread(&self, pid: u32, va: u64, buf: &mut [u8]) -> Result<usize> {
-        let space = self.process(pid).and_then(|proc| self.kernel()?.user_space(self.space(), proc));
-        self.noted(space.and_then(|space| space.read(Va(va), buf)))
+        self.process_space(pid).and_then(|space| self.noted(space.read(Va(va), buf)))
+    }
+
+    /// The address space that a process has beside the kernel's. Its pages need not be in the image.
+    ///
+    /// # Errors
+    /// No such process, or its page tables are not in the image, as in most minidumps.
+    pub fn process_space(&self, pid: u32) -> Result<Space> {
+        self.noted(self.process(pid).and_then(|proc| self.kernel()?.user_space(self.space(), proc)))
     }
 
     /// The address space that a thread has beside the kernel's. Its pages need not be in the image.

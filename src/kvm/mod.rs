@@ -13,7 +13,7 @@ mod percpu;
 mod procs;
 
 pub use machine::SWIF_DEV_PREFIX;
-pub use names::Nlist;
+pub use names::{Nlist, number};
 
 use crate::image::{self, Census, Image, RawMemory, Source, Store, raw};
 use crate::kernel::frames::{self, Frame, Rules, Traps};

@@ -3,7 +3,16 @@
 use super::Kvm;
 use crate::symbols::Symbol;
 use crate::{Error, Result};
+use kgdbserver_arch::Va;
 use std::sync::atomic::Ordering;
+
+/// A decimal number, or a hexadecimal one after `0x`.
+pub fn number(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    }
+}
 
 /// One name of kvm_nlist(3), and what was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,6 +71,22 @@ impl Kvm {
             Some(symbol) if !self.is_per_cpu(&symbol) => Some(symbol),
             found => copy().or(found).or_else(|| self.module_symbol(name)),
         }
+    }
+
+    /// The address that a text means: a decimal number, a hexadecimal one after `0x`, a symbol with or without an offset
+    /// (`hz+0x10`), or else digits that can only be hexadecimal.
+    ///
+    /// # Errors
+    /// An offset that is no number, a symbol that is not known.
+    pub fn evaluate(&self, text: &str) -> Result<Va> {
+        if let Some(number) = number(text) {
+            return Ok(Va(number));
+        }
+        let (name, offset) = text.split_once('+').unwrap_or((text, "0"));
+        let offset = number(offset).ok_or_else(|| Error::Usage(format!("{offset}: not an offset")))?;
+        let digits = || u64::from_str_radix(name, 16).ok().map(Va);
+        let va = self.symbol(name).map(|symbol| symbol.va).or_else(digits);
+        va.map(|va| Va(va.0.wrapping_add(offset))).ok_or_else(|| Error::NoSymbol(name.into()))
     }
 
     fn is_per_cpu(&self, symbol: &Symbol) -> bool {

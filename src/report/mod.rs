@@ -3,6 +3,8 @@
 pub mod linux;
 mod machine;
 mod strings;
+pub mod symbol;
+pub mod translation;
 
 pub use machine::{cptime, farewell, files, loadavg, modules, swap};
 pub use strings::{Strings, Which};

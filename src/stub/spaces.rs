@@ -25,9 +25,13 @@ impl Spaces {
             Err(error @ Error::Fault { .. }) => error,
             other => return other,
         };
-        let space = thread.and_then(|thread| self.of(kvm, thread));
-        let reaches = |space: &Arc<Space>| space.regions().iter().any(|region| region.contains(Va(va)));
-        space.filter(reaches).map_or(Err(error), |space| space.read(Va(va), buf))
+        self.beside(kvm, thread, Va(va)).map_or(Err(error), |space| space.read(Va(va), buf))
+    }
+
+    /// The address space of a thread's process, if an address may lie in it.
+    pub(super) fn beside(&self, kvm: &Kvm, thread: Option<&Thread>, va: Va) -> Option<Arc<Space>> {
+        let space = thread.and_then(|thread| self.of(kvm, thread))?;
+        space.regions().iter().any(|region| region.contains(va)).then_some(space)
     }
 
     fn of(&self, kvm: &Kvm, thread: &Thread) -> Option<Arc<Space>> {

@@ -6,6 +6,7 @@ use super::pauth::Masks;
 use super::spaces::Spaces;
 use super::{describe, errno, monitor};
 use crate::kernel::{Saved, Thread};
+use crate::space::{Access, Space};
 use crate::symbols::served::SymbolFile;
 use crate::{Error, Kvm};
 use gdbstub::common::Tid;
@@ -89,6 +90,13 @@ impl KernelTarget {
     /// Reads memory as this debugger sees it; short at what cannot be read.
     pub(super) fn read(&self, va: u64, buf: &mut [u8]) -> crate::Result<usize> {
         self.spaces.read(&self.kvm, self.whose(), va, buf)
+    }
+
+    /// The thread's address space that an address means; none if it means the kernel's, or nothing.
+    pub(super) fn own_space(&self, va: Va) -> Option<(&Thread, Arc<Space>)> {
+        let thread = self.whose()?;
+        let kernels = matches!(self.kvm.space().cell(va).access, Access::Mapped(_));
+        self.spaces.beside(&self.kvm, Some(thread), va).filter(|_| !kernels).map(|space| (thread, space))
     }
 
     /// The thread whose process's memory user addresses mean. lldb does not say which it reads for, so there it is the

@@ -218,6 +218,11 @@ impl KernelFile {
         (inside || section(va.0).is_some_and(|found| section(address) == Some(found))).then_some(best)
     }
 
+    /// The section that is loaded at an address.
+    pub fn section_at(&self, va: Va) -> Option<&Section> {
+        self.sections.iter().find(|section| section.covers(va.0))
+    }
+
     /// Every named symbol, in the table's order.
     pub fn symbols(&self) -> impl Iterator<Item = Symbol> + '_ {
         let count = self.symtab.as_ref().map_or(0, |table| table.count);

@@ -11,8 +11,10 @@ mod nlist;
 mod ps;
 mod strings;
 mod swap;
+mod sym;
 mod threads;
 mod user;
+mod vtop;
 
 use super::target::KernelTarget;
 
@@ -37,6 +39,18 @@ static COMMANDS: &[Command] = &[
         run: bt::run,
     },
     Command { name: "nlist", arguments: "NAME...", help: "addresses of symbols", run: nlist::run },
+    Command {
+        name: "sym",
+        arguments: "ADDRESS...",
+        help: "the nearest symbol, its module and section",
+        run: sym::run,
+    },
+    Command {
+        name: "vtop",
+        arguments: "ADDRESS",
+        help: "where an address leads, by each page-table entry on the way",
+        run: vtop::run,
+    },
     Command { name: "modules", arguments: "", help: "kernel modules", run: modules::run },
     Command { name: "dmesg", arguments: "", help: "the message buffer", run: dmesg::run },
     Command { name: "args", arguments: "[PID]", help: "arguments of processes", run: strings::args },
