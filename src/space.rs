@@ -230,6 +230,21 @@ impl Space {
         }
     }
 
+    /// How many bytes from an address that cannot be read on need not be tried, at least 1: what is not mapped, or else the
+    /// rest of its page (of `page` bytes).
+    pub fn gap(&self, va: Va, page: u64) -> u64 {
+        let rest_of_page = page - va.0 % page;
+        let Ok(va) = self.canonical(va) else { return rest_of_page };
+        let to = |end: Va| (end.0 - va.0).saturating_add(1);
+        match self.regions.iter().find(|region| region.contains(va)) {
+            Some(region) => self.hole(va).max(rest_of_page).min(to(region.last)),
+            None => {
+                let next = self.regions.iter().map(|region| region.first).filter(|first| *first > va).min();
+                next.map_or(u64::MAX, |next| next.0 - va.0)
+            }
+        }
+    }
+
     /// Reads the longest prefix that can be read; fails if that is not even one byte.
     pub fn read(&self, va: Va, buf: &mut [u8]) -> Result<usize> {
         match self.read_prefix(va, buf) {

@@ -7,48 +7,20 @@
     reason = "a test"
 )]
 
+mod conversation;
 mod rsp;
 mod support;
 mod synth;
 mod text;
 
-use rsp::{Client, GDB, GDB_16, LLDB, LLDB_22, Server, digits, framed, undigits};
+use conversation::check;
+use rsp::{Client, GDB, LLDB, Server, digits, document as document_of, framed, undigits};
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 use support::{Saved, known_registers, shown_name, stack_top};
 use synth::System;
 use synth::freebsd::{Facts, ThreadFacts};
-use text::{lines, same_lines};
-
-/// Sends the packets behind `->` and compares the whole conversation. `GDB` and `LLDB` stand for what these list in
-/// `qSupported`; `...` at the end of an answer stands for its rest.
-#[track_caller]
-fn check<S: Read + Write>(client: &mut Client<S>, conversation: &str) {
-    let mut found = String::new();
-    let mut expected = lines(conversation)
-        .filter(|line| !line.starts_with("->"))
-        .map(|line| line.strip_suffix("...").map(str::len));
-    for packet in lines(conversation).filter_map(|line| line.strip_prefix("->")) {
-        let packet = packet.trim();
-        let sent = match packet {
-            "GDB" => GDB,
-            "GDB_16" => GDB_16,
-            "LLDB" => LLDB,
-            "LLDB_22" => LLDB_22,
-            other => other,
-        };
-        writeln!(found, "-> {packet}").unwrap();
-        for line in client.ask(sent).split('\n') {
-            let mut line = format!("<- {line}");
-            if let Some(shown) = expected.next().flatten().filter(|shown| *shown < line.len()) {
-                line.replace_range(shown.., "...");
-            }
-            writeln!(found, "{}", line.trim_end()).unwrap();
-        }
-    }
-    same_lines(&found, conversation);
-}
 
 /// A machine on which one CPU did not stop: its idle thread has no registers.
 fn files() -> Saved {
@@ -69,6 +41,13 @@ fn g_packet(thread: &ThreadFacts) -> String {
     };
     let rest = 2 * (7 * 4 + 8 * 10 + 8 * 4);
     NAMES.map(word).concat() + &"x".repeat(rest) + &word("fs_base") + &word("gs_base")
+}
+
+/// All threads in the order in which they are listed.
+fn crashed_first(facts: &Facts) -> Vec<&ThreadFacts> {
+    let mut threads: Vec<&ThreadFacts> = facts.threads.iter().collect();
+    threads.sort_by_key(|thread| !thread.crashed);
+    threads
 }
 
 const CRASHED: u32 = 100_670;
@@ -129,6 +108,15 @@ mod handshake {
         let word = |name| digits(crashed.register(name).unwrap().to_le_bytes());
         let expedited = format!("10:{};07:{};06:{};", word("rip"), word("rsp"), word("rbp"));
         let triple = digits("x86_64-unknown-freebsd");
+        let tids: Vec<String> =
+            crashed_first(facts).iter().map(|thread| format!("{:x}", thread.tid)).collect();
+        let tids = tids.join(",");
+        // Those that have no reason of their own to stop are not in it.
+        let stopped = serde_json::json!([{
+            "tid": CRASHED, "name": "sysctl", "reason": "exception", "signal": 5,
+            "description": "panic: kdb_sysctl_panic",
+            "registers": { "16": word("rip"), "7": word("rsp"), "6": word("rbp") },
+        }]);
         let server = Server::of(&files);
         check(
             &mut server.connect(),
@@ -142,7 +130,7 @@ mod handshake {
                 -> QThreadSuffixSupported
                 <- OK
                 -> QListThreadsInStopReply
-                <-
+                <- OK
                 -> qHostInfo
                 <- triple:{triple};endian:little;ptrsize:8;vm-page-size:4096;
                 -> vCont?
@@ -154,7 +142,7 @@ mod handshake {
                 -> qC
                 <- QCp1.1893e
                 -> ?
-                <- T05thread:1893e;hexname:{};reason:exception;description:{};{expedited}library:;
+                <- T05thread:1893e;hexname:{};reason:exception;description:{};{expedited}threads:{tids};jstopinfo:{};library:;
                 -> qOffsets
                 <- Text=00;Data=00;Bss=00
                 -> qfThreadInfo
@@ -171,6 +159,7 @@ mod handshake {
                 <-",
                 digits("sysctl"),
                 digits("panic: kdb_sysctl_panic"),
+                digits(stopped.to_string()),
                 digits("init"),
                 digits("idle/idle: cpu1"),
                 digits("there is no such thread"),
@@ -207,27 +196,10 @@ mod handshake {
 mod threads {
     use super::*;
 
-    /// A document that is read in pieces of a size, as clients do.
-    fn xfer<S: Read + Write>(client: &mut Client<S>, object: &str, piece: usize) -> String {
-        let mut document = Vec::new();
-        loop {
-            let reply = client.ask_bytes(format!("qXfer:{object}:{:x},{piece:x}", document.len()).as_bytes());
-            document.extend(&reply[1..]);
-            assert!(reply.len() <= piece + 1, "{} bytes are more than {piece}", reply.len() - 1);
-            match reply[0] {
-                b'm' => assert!(reply.len() > 1, "nothing, and no end"),
-                b'l' => return String::from_utf8(document).unwrap(),
-                other => panic!("{}", char::from(other)),
-            }
-        }
-    }
-
     /// The list of threads that gdb reads.
     pub(super) fn document(facts: &Facts) -> String {
-        let mut threads: Vec<&ThreadFacts> = facts.threads.iter().collect();
-        threads.sort_by_key(|thread| !thread.crashed);
         let mut xml = String::from("<?xml version=\"1.0\"?>\n<threads>\n");
-        for thread in threads {
+        for thread in crashed_first(facts) {
             let core = thread.on_cpu.map(|cpu| format!(" core=\"{cpu}\"")).unwrap_or_default();
             let name = shown_name(thread);
             let state = if thread.on_cpu.is_some() { " [R]" } else { "" };
@@ -240,7 +212,7 @@ mod threads {
     }
 
     pub(super) fn threads_of<S: Read + Write>(client: &mut Client<S>) -> String {
-        xfer(client, "threads:read:", 0xffb)
+        document_of(client, "threads:read:", 0xffb)
     }
 
     #[test]
@@ -251,7 +223,7 @@ mod threads {
         client.ask(GDB);
         let expected = document(&files.built.facts);
         for piece in [1, 7, 0xffb, 0x20_0000] {
-            assert_eq!(xfer(&mut client, "threads:read:", piece), expected, "pieces of {piece}");
+            assert_eq!(document_of(&mut client, "threads:read:", piece), expected, "pieces of {piece}");
         }
         check(
             &mut client,
@@ -310,12 +282,12 @@ mod threads {
         let server = Server::of(&files);
         let mut client = server.connect();
         client.ask(GDB);
-        let xml = xfer(&mut client, "features:read:target.xml", 0xffb);
+        let xml = document_of(&mut client, "features:read:target.xml", 0xffb);
         for text in ["<architecture>i386:x86-64</architecture>", "\"gs_base\"", "\"st7\"", "</target>"] {
             assert!(xml.contains(text), "{text} is not in {xml}");
         }
         assert_eq!(client.ask("qXfer:features:read:other.xml:0,100"), "E02");
-        let path = xfer(&mut client, "exec-file:read:1", 0xffb);
+        let path = document_of(&mut client, "exec-file:read:1", 0xffb);
         assert!(std::fs::read(&path).unwrap().starts_with(b"\x7fELF"), "{path}");
     }
 
@@ -328,22 +300,22 @@ mod threads {
         let server = Server::of(&files);
         let mut client = server.connect();
         client.ask(LLDB);
-        let xml = xfer(&mut client, "libraries-svr4:read:", 0xffb);
+        let xml = document_of(&mut client, "libraries-svr4:read:", 0xffb);
         let names: Vec<&str> =
             xml.split("name=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
         let [path] = names[..] else { panic!("{xml}") };
         assert!(xml.contains("l_addr=\"0x0\""), "{xml}");
         let mut shared = std::fs::read(path).unwrap();
-        let program = std::fs::read(xfer(&mut client, "exec-file:read:1", 0xffb)).unwrap();
+        let program = std::fs::read(document_of(&mut client, "exec-file:read:1", 0xffb)).unwrap();
         assert_eq!((program[E_TYPE], shared[E_TYPE]), (2, 3));
         shared[E_TYPE] = 2;
         assert!(shared == program, "the files differ");
         let mut client = server.connect();
         client.ask(LLDB);
         client.ask("qOffsets");
-        let xml = xfer(&mut client, "libraries-svr4:read:", 0xffb);
+        let xml = document_of(&mut client, "libraries-svr4:read:", 0xffb);
         assert!(!xml.contains("name=") && xml.ends_with("</library-list-svr4>\n"), "{xml}");
-        assert_eq!(xfer(&mut client, "libraries:read:", 0xffb), "<library-list>\n</library-list>\n");
+        assert_eq!(document_of(&mut client, "libraries:read:", 0xffb), "<library-list>\n</library-list>\n");
     }
 }
 

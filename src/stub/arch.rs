@@ -1,7 +1,6 @@
 //! The one architecture that gdbstub is told of: the real one is data, sent as a target description at run time.
 
-use gdbstub::arch::{Arch, RegId, Registers};
-use std::num::NonZeroUsize;
+use gdbstub::arch::{Arch, Registers};
 
 /// Any machine, with addresses of up to 64 bits.
 pub(super) enum AnyArch {}
@@ -10,7 +9,8 @@ impl Arch for AnyArch {
     type Usize = u64;
     type Registers = AnyRegisters;
     type BreakpointKind = usize;
-    type RegId = AnyRegId;
+    // The front answers `p` and `P`.
+    type RegId = ();
 }
 
 /// Registers as they go into a `g` packet.
@@ -34,15 +34,5 @@ impl Registers for AnyRegisters {
     fn gdb_deserialize(&mut self, bytes: &[u8]) -> Result<(), ()> {
         self.bytes = bytes.iter().copied().map(Some).collect();
         Ok(())
-    }
-}
-
-/// A register by its number in the target description.
-#[derive(Debug)]
-pub(super) struct AnyRegId(pub(super) usize);
-
-impl RegId for AnyRegId {
-    fn from_raw_id(id: usize) -> Option<(Self, Option<NonZeroUsize>)> {
-        Some((Self(id), None))
     }
 }

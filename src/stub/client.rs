@@ -11,6 +11,8 @@ pub(super) struct Client {
     pub(super) error_strings: bool,
     /// lldb asked where its kernel file's sections are, so it has one.
     pub(super) has_file: bool,
+    /// It wants to read the list of threads from stop replies.
+    pub(super) threads_listed: bool,
     /// lldb has found out that registers can be read one by one.
     pub(super) probed: bool,
 }

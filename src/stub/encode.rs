@@ -40,6 +40,16 @@ pub(super) fn escape(out: &mut Vec<u8>, data: &[u8]) {
     }
 }
 
+/// Binary data, with what was escaped as it was; none where it ends within an escape.
+pub(super) fn unescape(data: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = data.iter();
+    let mut out = Vec::with_capacity(data.len());
+    while let Some(byte) = bytes.next() {
+        out.push(if *byte == b'}' { bytes.next()? ^ 0x20 } else { *byte });
+    }
+    Some(out)
+}
+
 /// A packet: `$`, the payload, `#`, and the checksum.
 pub(super) fn frame(out: &mut Vec<u8>, payload: &[u8]) {
     let sum = payload.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
@@ -84,6 +94,8 @@ mod tests {
         let mut out = Vec::new();
         escape(&mut out, b"a#b$c}d*");
         assert_eq!(out, b"a}\x03b}\x04c}]d}\x0a");
+        assert_eq!(unescape(&out).as_deref(), Some(b"a#b$c}d*".as_slice()));
+        assert_eq!(unescape(b"a}"), None);
         let mut packet = Vec::new();
         frame(&mut packet, b"OK");
         assert_eq!(packet, b"$OK#9a");

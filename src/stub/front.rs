@@ -3,7 +3,10 @@
 use super::gdbstub_core::Core;
 use super::target::KernelTarget;
 use super::transport::{Event, Transport};
-use super::{encode, errno, host, libraries, memory, offsets, resolve, resume, threads};
+use super::{
+    encode, errno, host, libraries, lldb_threads, memory, offsets, osdata, physical, quiet, registers,
+    resolve, resume, search, threads, vmcoreinfo,
+};
 use crate::Kvm;
 use crate::symbols::served::SymbolFile;
 use std::io::{self, Read, Write};
@@ -32,6 +35,11 @@ impl Reply {
     /// The packet breaks the protocol's grammar.
     pub(super) fn malformed(expected: &str) -> Self {
         Self::Error(errno::INVALID, format!("malformed packet: expected {expected}"))
+    }
+
+    /// Something that is not there.
+    pub(super) fn missing(text: String) -> Self {
+        Self::Error(errno::NO_ENTRY, text)
     }
 
     /// A part of an object that is read in pieces: `OFFSET,LENGTH`.
@@ -69,10 +77,12 @@ static ROWS: &[Row] = &[
     is("?", threads::stop_reason),
     begins("H", threads::select),
     begins("T", threads::alive),
-    begins("g", |session, suffix| threads::registers(session, &[b"g", suffix].concat())),
-    begins("p", |session, suffix| threads::registers(session, &[b"p", suffix].concat())),
+    begins("g", registers::all),
+    begins("p", registers::one),
     begins("m", memory::m),
     begins("x", memory::x),
+    begins("MultiMemRead:", memory::ranges),
+    begins("qSearch:memory:", search::memory),
     begins("G", resume::write),
     begins("M", resume::write),
     begins("P", resume::write),
@@ -89,17 +99,32 @@ static ROWS: &[Row] = &[
     is("k", kill),
     is("QStartNoAckMode", no_acks),
     is("QThreadSuffixSupported", lldb),
+    is("QListThreadsInStopReply", lldb_threads::in_stop_reply),
     is("QEnableErrorStrings", error_strings),
     is("qC", threads::current),
     begins("qXfer:threads:read::", threads::xfer),
+    begins("qXfer:osdata:read:", osdata::read),
+    begins("qXfer:vmcoreinfo:read::", vmcoreinfo::xfer),
+    is("qlinux.vmcoreinfo", vmcoreinfo::whole),
     begins("qXfer:libraries:read::", libraries::gdb),
     begins("qXfer:libraries-svr4:read::", libraries::lldb),
     begins("qThreadStopInfo", threads::stop_info),
-    is("jThreadsInfo", threads::json_info),
+    is("jThreadsInfo", lldb_threads::all),
     is("qHostInfo", host::host),
     is("qProcessInfo", host::process),
     begins("qSymbol:", resolve::symbol),
     is("qOffsets", offsets::offsets),
+    is("qqemu.Supported", physical::supported),
+    is("qqemu.PhyMemMode", physical::mode),
+    begins("Qqemu.PhyMemMode:", physical::set_mode),
+    is("qGDBServerVersion", quiet::version),
+    begins("QPassSignals:", quiet::accept),
+    begins("QProgramSignals:", quiet::accept),
+    begins("QCatchSyscalls:", quiet::accept),
+    begins("QThreadEvents:", quiet::accept),
+    begins("QSetDetachOnError:", quiet::accept),
+    begins("QDisableRandomization:", quiet::accept),
+    is("QNonStop:0", quiet::accept),
 ];
 
 /// One debugger's session.
@@ -108,6 +133,10 @@ pub(super) struct Session {
     pub(super) resolve: resolve::Answers,
     /// `qXfer:threads`' document, which a client reads in many pieces.
     pub(super) threads_xml: Option<String>,
+    /// The name of a table of `qXfer:osdata`, and the table.
+    pub(super) osdata: Option<(Vec<u8>, String)>,
+    /// Where the last search found something.
+    pub(super) found: Option<u64>,
     core: Core,
     /// The client agreed that packets are not acknowledged.
     acks_end: bool,
@@ -117,8 +146,15 @@ impl Session {
     pub(super) fn new(kvm: Arc<Kvm>, symbol_file: Arc<SymbolFile>) -> Self {
         let mut target = KernelTarget::new(kvm, symbol_file);
         let core = Core::new(&mut target);
-        let mut session =
-            Self { target, resolve: resolve::Answers::default(), threads_xml: None, core, acks_end: false };
+        let mut session = Self {
+            target,
+            resolve: resolve::Answers::default(),
+            threads_xml: None,
+            osdata: None,
+            found: None,
+            core,
+            acks_end: false,
+        };
         // Clients select a thread before they ask for registers, gdbstub has none until then.
         session.select(0);
         session
@@ -170,6 +206,7 @@ impl Session {
         // The thread that the client has selected is gone, which it does not know yet.
         self.target.selected = None;
         self.threads_xml = None;
+        self.osdata = None;
     }
 
     fn encode(&mut self, reply: Reply) -> Vec<u8> {
@@ -217,11 +254,21 @@ fn supported(session: &mut Session, features: &[u8]) -> Reply {
     };
     let theirs = reply.split(';').filter(kept);
     let size = format!("PacketSize={PACKET_SIZE:x}");
-    let added = ["qXfer:threads:read+", "binary-upload+", "QThreadSuffixSupported+"];
-    let libraries = ["qXfer:libraries:read+", "qXfer:libraries-svr4:read+"];
-    let libraries = libraries.into_iter().filter(|_| session.target.symbol_file.is_possible());
-    let list: Vec<&str> =
-        std::iter::once(size.as_str()).chain(theirs).chain(added).chain(libraries).collect();
+    let target = &session.target;
+    let (always, files, linux) = (true, target.symbol_file.is_possible(), target.kvm.linux().is_some());
+    let added = [
+        ("qXfer:threads:read+", always),
+        ("qXfer:osdata:read+", always),
+        ("binary-upload+", always),
+        ("MultiMemRead+", always),
+        ("QThreadSuffixSupported+", always),
+        ("QListThreadsInStopReply+", always),
+        ("qXfer:libraries:read+", files),
+        ("qXfer:libraries-svr4:read+", files),
+        ("qXfer:vmcoreinfo:read+", linux),
+    ];
+    let added = added.into_iter().filter_map(|(feature, offered)| offered.then_some(feature));
+    let list: Vec<&str> = std::iter::once(size.as_str()).chain(theirs).chain(added).collect();
     Reply::Packet(list.join(";").into_bytes())
 }
 

@@ -24,6 +24,36 @@ pub(super) fn x(session: &mut Session, arguments: &[u8]) -> Reply {
     Reply::Packet(packet)
 }
 
+/// `MultiMemRead:ranges:ADDRESS,LENGTH,ADDRESS,LENGTH;`, of lldb since 22: how many bytes of each could be read, and the bytes.
+pub(super) fn ranges(session: &mut Session, arguments: &[u8]) -> Reply {
+    let Some(ranges) = parse_ranges(arguments) else { return Reply::malformed("ranges:ADDRESS,LENGTH,..;") };
+    let mut left = PACKET_SIZE / 2;
+    let mut bytes = Vec::new();
+    let mut read = |(va, length): (u64, u64)| {
+        let begin = bytes.len();
+        bytes.resize(begin + usize::try_from(length).unwrap_or(left).min(left), 0);
+        let got = session.target.read(va, bytes.get_mut(begin..).unwrap_or_default()).unwrap_or(0);
+        bytes.truncate(begin + got);
+        left -= got;
+        format!("{got:x}")
+    };
+    let lengths: Vec<String> = ranges.into_iter().map(&mut read).collect();
+    let mut packet = (lengths.join(",") + ";").into_bytes();
+    encode::escape(&mut packet, &bytes);
+    Reply::Packet(packet)
+}
+
+fn parse_ranges(arguments: &[u8]) -> Option<Vec<(u64, u64)>> {
+    let list = arguments.strip_prefix(b"ranges:")?.strip_suffix(b";")?;
+    let list = list.strip_suffix(b",").unwrap_or(list);
+    let numbers: Option<Vec<u64>> = list.split(|byte| *byte == b',').map(encode::number).collect();
+    let pair = |pair: &[u64]| match pair {
+        [va, length] => Some((*va, *length)),
+        _ => None,
+    };
+    numbers?.chunks(2).map(pair).collect()
+}
+
 /// Reads at most `limit` bytes; what is asked beyond that, or cannot be read, the client asks for again.
 fn read(session: &Session, arguments: &[u8], limit: usize) -> Result<Vec<u8>, Reply> {
     let (va, length) = encode::pair(arguments).ok_or_else(|| Reply::malformed("ADDRESS,LENGTH"))?;

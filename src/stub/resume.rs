@@ -17,7 +17,7 @@ pub(super) fn resume(session: &mut Session, _: &[u8]) -> Reply {
     session.select(session.target.selected.unwrap_or(0));
     let Some(thread) = session.target.current() else { return Reply::Packet(message) };
     let signal = if session.target.client.lldb { 5 } else { 0 };
-    Reply::Packets(vec![message, threads::stop_reply(session, thread, signal)])
+    Reply::Packets(vec![message, threads::stopped(session, thread, signal)])
 }
 
 /// `Z` and `z`: accepted, and forgotten. An error makes gdb abort `continue`, and lldb write a trap instruction itself.

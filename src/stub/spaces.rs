@@ -34,6 +34,13 @@ impl Spaces {
         space.regions().iter().any(|region| region.contains(va)).then_some(space)
     }
 
+    /// How many bytes from an address that cannot be read on need not be tried.
+    pub(super) fn gap(&self, kvm: &Kvm, thread: Option<&Thread>, va: u64) -> u64 {
+        let of = |space: &Space| space.gap(Va(va), 1 << kvm.image().page_shift);
+        let user = thread.and_then(|thread| self.of(kvm, thread)).map_or(u64::MAX, |space| of(&space));
+        of(kvm.space()).min(user)
+    }
+
     fn of(&self, kvm: &Kvm, thread: &Thread) -> Option<Arc<Space>> {
         let find = || {
             let why = |error: &Error| log::debug!("memory of thread {}: {error}", thread.tid);

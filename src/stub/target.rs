@@ -1,10 +1,10 @@
 //! What gdbstub asks of a target: registers, memory, the list of threads.
 
-use super::arch::{AnyArch, AnyRegId, AnyRegisters};
+use super::arch::{AnyArch, AnyRegisters};
 use super::client::Client;
 use super::pauth::Masks;
 use super::spaces::Spaces;
-use super::{describe, errno, monitor};
+use super::{describe, errno, monitor, physical};
 use crate::kernel::{Saved, Thread};
 use crate::space::{Access, Space};
 use crate::symbols::served::SymbolFile;
@@ -12,7 +12,6 @@ use crate::{Error, Kvm};
 use gdbstub::common::Tid;
 use gdbstub::target::ext::base::BaseOps;
 use gdbstub::target::ext::base::multithread::MultiThreadBase;
-use gdbstub::target::ext::base::single_register_access::{SingleRegisterAccess, SingleRegisterAccessOps};
 use gdbstub::target::ext::exec_file::{ExecFile, ExecFileOps};
 use gdbstub::target::ext::monitor_cmd::{ConsoleOutput, MonitorCmd, MonitorCmdOps};
 use gdbstub::target::ext::section_offsets::{Offsets, SectionOffsets, SectionOffsetsOps};
@@ -35,6 +34,8 @@ pub(super) struct KernelTarget {
     /// The thread that the debugger has selected, as a position in the list; none if it selected one that is not there.
     pub(super) selected: Option<usize>,
     spaces: Spaces,
+    /// Addresses are physical ones.
+    pub(super) physical: bool,
     xml: String,
     /// Described at the session's start, so they stay what they were then.
     masks: Masks,
@@ -53,6 +54,7 @@ impl KernelTarget {
             by_tid,
             selected: None,
             spaces: Spaces::default(),
+            physical: false,
             xml,
             masks,
             symbol_file,
@@ -89,7 +91,18 @@ impl KernelTarget {
 
     /// Reads memory as this debugger sees it; short at what cannot be read.
     pub(super) fn read(&self, va: u64, buf: &mut [u8]) -> crate::Result<usize> {
-        self.spaces.read(&self.kvm, self.whose(), va, buf)
+        match self.physical {
+            true => physical::read(&self.kvm, va, buf),
+            false => self.spaces.read(&self.kvm, self.whose(), va, buf),
+        }
+    }
+
+    /// How many bytes from an address that cannot be read on need not be tried; at least 1.
+    pub(super) fn gap(&self, va: u64) -> u64 {
+        match self.physical {
+            true => physical::gap(&self.kvm, va),
+            false => self.spaces.gap(&self.kvm, self.whose(), va),
+        }
     }
 
     /// The thread's address space that an address means; none if it means the kernel's, or nothing.
@@ -134,7 +147,7 @@ impl KernelTarget {
     }
 
     /// The bytes of one register; none if it is unavailable.
-    fn register(&self, thread: &Thread, number: usize) -> Option<Vec<u8>> {
+    pub(super) fn register(&self, thread: &Thread, number: usize) -> Option<Vec<u8>> {
         match number.checked_sub(self.kvm.space().machine.arch.regs.len()) {
             None => self.registers(thread).raw(number),
             Some(mask) => self.masks.get(mask).map(<[u8]>::to_vec),
@@ -235,32 +248,8 @@ impl MultiThreadBase for KernelTarget {
         Ok(self.by_tid.contains_key(&(tid.get() as u64)))
     }
 
-    fn support_single_register_access(&mut self) -> Option<SingleRegisterAccessOps<'_, Tid, Self>> {
-        Some(self)
-    }
-
     fn support_thread_extra_info(&mut self) -> Option<ThreadExtraInfoOps<'_, Self>> {
         Some(self)
-    }
-}
-
-impl SingleRegisterAccess<Tid> for KernelTarget {
-    // An unavailable register must be an error here: lldb decodes `xx` as 0xcc.
-    fn read_register(
-        &mut self,
-        tid: Tid,
-        AnyRegId(reg): AnyRegId,
-        buf: &mut [u8],
-    ) -> TargetResult<usize, Self> {
-        let bytes = self.register(self.by_gdbstub_tid(tid)?, reg);
-        let bytes = bytes.ok_or(TargetError::Errno(errno::UNAVAILABLE))?;
-        let to = buf.get_mut(..bytes.len()).ok_or(TargetError::Errno(errno::UNAVAILABLE))?;
-        to.copy_from_slice(&bytes);
-        Ok(bytes.len())
-    }
-
-    fn write_register(&mut self, _: Tid, _: AnyRegId, _: &[u8]) -> TargetResult<(), Self> {
-        Err(TargetError::Errno(errno::READ_ONLY))
     }
 }
 

@@ -1,10 +1,8 @@
-//! Threads and registers: names for both kinds of clients, and the thread that comes first.
+//! Threads: names for both kinds of clients, and the thread that comes first.
 
 use super::front::{Reply, Session};
-use super::{encode, errno};
+use super::{encode, errno, lldb_threads};
 use crate::kernel::Thread;
-use kgdbserver_arch::Registers;
-use serde_json::{Value, json};
 use std::fmt::Write;
 
 /// `?`: the crashed thread, or else the first. `library` makes lldb ask what is loaded.
@@ -14,10 +12,15 @@ pub(super) fn stop_reason(session: &mut Session, _: &[u8]) -> Reply {
         Some(thread) => {
             let libraries = session.target.client.lldb && session.target.symbol_file.is_possible();
             let libraries: &[u8] = if libraries { b"library:;" } else { b"" };
-            Reply::Packet([stop_reply(session, thread, 5).as_slice(), libraries].concat())
+            Reply::Packet([stopped(session, thread, 5).as_slice(), libraries].concat())
         }
         None => Reply::Error(errno::NO_THREAD, "no threads".into()),
     }
+}
+
+/// What all threads do when one stops.
+pub(super) fn stopped(session: &Session, thread: &Thread, signal: u8) -> Vec<u8> {
+    [stop_reply(session, thread, signal), lldb_threads::list(session).into_bytes()].concat()
 }
 
 /// `qThreadStopInfo`, lldb's way to a thread's name. Threads that did not stop for a reason of their own have signal 0.
@@ -31,7 +34,7 @@ pub(super) fn stop_info(session: &mut Session, arguments: &[u8]) -> Reply {
 ///
 /// gdb refuses a thread that stops without a program counter, and with it the whole connection. So one that was not
 /// saved is 0 here, as in a call through a null pointer; among the registers it is unavailable.
-pub(super) fn stop_reply(session: &Session, thread: &Thread, signal: u8) -> Vec<u8> {
+fn stop_reply(session: &Session, thread: &Thread, signal: u8) -> Vec<u8> {
     let mut reply = format!("T{signal:02x}thread:{:x};", thread.tid);
     let machine = session.target.kvm.space().machine;
     if !session.target.client.lldb && session.target.registers(thread).pc().is_none() {
@@ -51,46 +54,23 @@ pub(super) fn stop_reply(session: &Session, thread: &Thread, signal: u8) -> Vec<
     reply.into_bytes()
 }
 
-fn hex_text(text: &str) -> String {
+pub(super) fn hex_text(text: &str) -> String {
     String::from_utf8_lossy(&encode::hex(text.as_bytes())).into_owned()
 }
 
 /// Why a thread stopped, if it is the crashed one.
-fn reason(session: &Session, thread: &Thread) -> Option<String> {
+pub(super) fn reason(session: &Session, thread: &Thread) -> Option<String> {
     let kvm = &session.target.kvm;
     let panic = || kvm.kernel().ok()?.panic_message(kvm.space());
     thread.crashed.then(|| panic().map_or("crashed".into(), |message| format!("panic: {message}")))
 }
 
 /// The registers that a client needs to show a thread's first frame.
-fn expedited(session: &Session, thread: &Thread) -> Vec<(usize, Vec<u8>)> {
+pub(super) fn expedited(session: &Session, thread: &Thread) -> Vec<(usize, Vec<u8>)> {
     let arch = session.target.kvm.space().machine.arch;
     let registers = session.target.registers(thread);
     let wanted = [arch.pc, arch.sp, arch.frames.register];
     wanted.into_iter().filter_map(|reg| Some((reg, registers.raw(reg)?))).collect()
-}
-
-/// `jThreadsInfo`: all of that for all threads at once.
-pub(super) fn json_info(session: &mut Session, _: &[u8]) -> Reply {
-    let threads: Vec<Value> =
-        session.target.threads().iter().map(|thread| json_thread(session, thread)).collect();
-    let mut packet = Vec::new();
-    encode::escape(&mut packet, Value::from(threads).to_string().as_bytes());
-    Reply::Packet(packet)
-}
-
-fn json_thread(session: &Session, thread: &Thread) -> Value {
-    let register = |(reg, bytes): (usize, Vec<u8>)| {
-        (reg.to_string(), Value::from(String::from_utf8_lossy(&encode::hex(&bytes)).into_owned()))
-    };
-    let registers: serde_json::Map<_, _> = expedited(session, thread).into_iter().map(register).collect();
-    let mut info = json!({ "tid": thread.tid, "name": thread.name, "registers": registers });
-    if let (Some(reason), Some(info)) = (reason(session, thread), info.as_object_mut()) {
-        info.insert("reason".into(), "exception".into());
-        info.insert("description".into(), reason.into());
-        info.insert("signal".into(), 5.into());
-    }
-    info
 }
 
 /// `qXfer:threads:read`: gdb's way to names, CPUs and states.
@@ -155,44 +135,6 @@ pub(super) fn select(session: &mut Session, arguments: &[u8]) -> Reply {
     }
 }
 
-/// `g` and `p`, with lldb's suffix that names the thread. gdbstub answers for the thread that is selected.
-pub(super) fn registers(session: &mut Session, packet: &[u8]) -> Reply {
-    const SUFFIX: &[u8] = b";thread:";
-    let at = memchr::memmem::find(packet, SUFFIX).unwrap_or(packet.len());
-    let (packet, id) = packet.split_at_checked(at).unwrap_or_default();
-    if let Some(id) = id.strip_prefix(SUFFIX) {
-        let tid = thread_id(id.strip_suffix(b";").unwrap_or(id));
-        match tid.and_then(|tid| session.target.thread(tid)).map(|(position, _)| position) {
-            Some(position) => session.select(position),
-            None => return no_thread(),
-        }
-    }
-    if session.target.selected.is_none() {
-        return unavailable(session, packet);
-    }
-    probed(session, packet).unwrap_or_else(|| Reply::Pass(packet.to_vec()))
-}
-
-/// The registers of no thread.
-fn unavailable(session: &Session, packet: &[u8]) -> Reply {
-    let unknown = Registers::unknown(session.target.kvm.space().machine);
-    match packet {
-        b"g" => Reply::Packet(b"xx".repeat(session.target.all_registers(&unknown).len())),
-        _ => Reply::Error(errno::UNAVAILABLE, "no thread is selected".into()),
-    }
-}
-
-/// The answer to lldb's first `p`, a probe whether that packet is supported. An error, the right answer for a register
-/// that was not saved, would mean that it is not; lldb would use `g` for ever, where it takes `xx` for the byte 0xcc.
-fn probed(session: &mut Session, packet: &[u8]) -> Option<Reply> {
-    let reg = usize::try_from(encode::number(packet.strip_prefix(b"p")?)?).ok()?;
-    if !session.target.client.lldb || std::mem::replace(&mut session.target.client.probed, true) {
-        return None;
-    }
-    let reg = session.target.kvm.space().machine.arch.regs.get(reg)?;
-    Some(Reply::Packet(b"xx".repeat(reg.bytes.into())))
-}
-
 /// A thread's number, with or without a process before it.
 pub(super) fn thread_id(text: &[u8]) -> Option<u64> {
     let number = match text.strip_prefix(b"p") {
@@ -202,6 +144,6 @@ pub(super) fn thread_id(text: &[u8]) -> Option<u64> {
     encode::number(number).filter(|tid| *tid != 0)
 }
 
-fn no_thread() -> Reply {
+pub(super) fn no_thread() -> Reply {
     Reply::Error(errno::NO_THREAD, "there is no such thread".into())
 }

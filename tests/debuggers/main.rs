@@ -15,6 +15,7 @@ mod linux;
 mod lldb;
 mod machines;
 mod mi;
+mod offers;
 mod qsymbol;
 #[allow(dead_code, unreachable_pub, reason = "other test programs use it too")]
 #[path = "../support/real.rs"]

@@ -176,6 +176,21 @@ impl<S: Read + Write> Client<S> {
     }
 }
 
+/// A document that is read in pieces of a size, as clients do.
+pub fn document<S: Read + Write>(client: &mut Client<S>, object: &str, piece: usize) -> String {
+    let mut document = Vec::new();
+    loop {
+        let reply = client.ask_bytes(format!("qXfer:{object}:{:x},{piece:x}", document.len()).as_bytes());
+        document.extend(&reply[1..]);
+        assert!(reply.len() <= piece + 1, "{} bytes are more than {piece}", reply.len() - 1);
+        match reply[0] {
+            b'm' => assert!(reply.len() > 1, "nothing, and no end"),
+            b'l' => return String::from_utf8(document).unwrap(),
+            other => panic!("{}", char::from(other)),
+        }
+    }
+}
+
 /// A packet around a payload.
 pub fn framed(payload: &[u8]) -> Vec<u8> {
     let sum = payload.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
