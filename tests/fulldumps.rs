@@ -170,8 +170,7 @@ fn a_moved_kernel_is_found_by_its_page_tables() {
             None,
             &format!("physical {at:#x}, found by its page tables"),
         );
-        let expected = format!("the kernel was found at physical {at:#x} by its page tables");
-        assert_eq!(kvm.image().warnings, [expected]);
+        assert_eq!(kvm.image().warnings, [""; 0], "what is proved is not odd");
     }
 }
 

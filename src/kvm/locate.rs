@@ -112,17 +112,16 @@ pub(super) fn space(image: &Image, machine: Machine, found: Option<&Result<Found
     Space::new(machine, regions.clone(), image.memory.clone())
 }
 
-/// What is to be said about a kernel that was not where it was told to be.
+/// What is to be said about a kernel that may not be the right one.
 pub(super) fn doubt(found: &Result<Found>) -> Option<String> {
     match found.as_ref().map(|found| &found.located) {
         Err(why) => Some(format!("only physical memory can be read: {why}")),
         Ok(Located { at, by: By::Search(others), .. }) => {
-            let mut text = format!("the kernel was found at physical {at} by its page tables");
-            if let Some(other) = others.first() {
-                text +=
-                    &format!("; there is another one at {other}, so this may be what an earlier boot left");
-            }
-            Some(text)
+            let other = others.first()?;
+            Some(format!(
+                "the kernel was found at physical {at} by its page tables; there is another one at {other}, so this may \
+                 be what an earlier boot left"
+            ))
         }
         Ok(_) => None,
     }
