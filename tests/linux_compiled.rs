@@ -12,6 +12,7 @@ mod synth;
 
 use kgdbserver::kernel::Listing;
 use kgdbserver::kernel::kinfo::{KinfoProc, Op, Stat};
+use kgdbserver::kernel::linux::Origin;
 use kgdbserver::kvm::{Kvm, Options, SWIF_DEV_PREFIX};
 use kgdbserver_arch::Va;
 use std::fmt::Debug;
@@ -393,4 +394,25 @@ fn the_last_words() {
     assert_eq!(panic(&kvm), None, "it went on after these errors");
     let kvm = open(new.poke("panic_cpu", 0, &0_u32.to_le_bytes()));
     assert_eq!(panic(&kvm).as_deref(), Some("BUG: null at 0"));
+}
+
+#[test]
+fn a_kernel_that_tells_nothing_is_found_by_the_registers_of_a_cpu() {
+    let Some(mut built) = Linux::new(Shapes::New) else { return };
+    let names =
+        |kvm: &Kvm| listed(kvm.threads()).0.iter().map(|thread| thread.name.clone()).collect::<Vec<_>>();
+    let expected = names(&open(&built));
+    built.info.clear();
+    let why = |kvm: &Kvm| kvm.located().expect("physical memory").expect_err("nothing tells").to_string();
+    assert!(why(&open(&built)).contains("name a text with its VMCOREINFO"), "{}", why(&open(&built)));
+
+    built.qemu = true;
+    let kvm = open(&built);
+    let told = kvm.linux().expect("Linux");
+    assert_eq!((told.info.release(), &told.origin), ("4.99.0-test", &Origin::Registers(0)));
+    assert_eq!(names(&kvm), expected);
+
+    // Code that is not Linux's, or nobody's.
+    let kvm = open(built.poke("linux_banner", 0, b"Minix"));
+    assert!(kvm.linux().is_none() && why(&kvm).contains("name a text"), "{}", why(&kvm));
 }

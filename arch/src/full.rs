@@ -18,7 +18,8 @@ pub trait Facts: ReadPhys {
         None
     }
 
-    /// A number that the kernel itself tells of its memory: `NUMBER(name)` of Linux's VMCOREINFO, or `PAGESIZE`.
+    /// A number that the kernel itself tells of its memory: `NUMBER(name)` of Linux's VMCOREINFO, or `PAGESIZE`;
+    /// or a register that controls a CPU, as a note of the image has it.
     fn number(&self, _name: &str) -> Option<u64> {
         None
     }

@@ -32,13 +32,18 @@ pub fn origin(told: &Told) -> &'static str {
         Origin::File(_) => "file",
         Origin::At(_) => "address",
         Origin::Search(_) => "search",
+        Origin::Registers(_) => "registers",
     }
 }
 
 /// Lines of `info`.
 pub(super) fn facts(kvm: &Kvm) -> Vec<(&'static str, String)> {
     let Some(told) = kvm.linux() else { return Vec::new() };
-    let (symbols, slide) = (kvm.symbols(), kvm.symbols().slide());
+    let symbols = kvm.symbols();
+    let moved = |slide: u64| {
+        if slide == 0 { "not moved".into() } else { format!("moved up by {slide:#x}") }
+    };
+    let is_told = told.info.slide().is_some() || symbols.file().is_some();
     let tables = tables(kvm).map(|Tables { root, levels, page_size }| {
         format!("{levels} levels, pages of {page_size} bytes, root at physical {root}")
     });
@@ -46,8 +51,8 @@ pub(super) fn facts(kvm: &Kvm) -> Vec<(&'static str, String)> {
     let of_file = symbols.file().map(|_| "the kernel file's".to_owned());
     let signed = kvm.pac_mask().map(|mask| format!("codes in the bits {:#018x} of addresses", mask.high()));
     [
-        ("VMCOREINFO", Some(format!("from {}", told.origin))),
-        ("KASLR", Some(if slide == 0 { "not moved".into() } else { format!("moved up by {slide:#x}") })),
+        ("VMCOREINFO", Some(told.origin.to_string())),
+        ("KASLR", is_told.then(|| moved(symbols.slide()))),
         ("page tables", tables),
         ("pointers", signed),
         ("symbols", of_file.or_else(of_image)),

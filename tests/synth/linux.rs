@@ -1,7 +1,7 @@
 //! A Linux kernel that the host's compiler makes from `tests/data/linux.c`, and a dump of it: an ELF core, VMCOREINFO in
 //! a note, and page tables of the kernel and of a process.
 
-use super::bytes::Endian;
+use super::bytes::{Endian, put};
 use super::compiled::{compile, run, segments};
 use super::elfcore::{EM_X86_64, ElfCore, PT_NOTE, ProgramHeader};
 use super::machine::AMD64;
@@ -13,6 +13,8 @@ use std::process::Command;
 /// Where physical address 0 is mapped.
 const KERNEL: u64 = 0xffff_ffff_8000_0000;
 const KERNEL_TABLES: u64 = 0x70_0000;
+/// A CPU's table of interrupts.
+const INTERRUPTS: u64 = 0x6f_0000;
 /// As the source has it.
 const USER_TABLES: u64 = 0x90_0000;
 const STACKS: [u64; 2] = [0x7fff_ffff_f000, 0xffff_d000];
@@ -28,7 +30,10 @@ pub struct Linux {
     folder: tempfile::TempDir,
     symbols: BTreeMap<String, u64>,
     memory: Physical,
+    /// VMCOREINFO; no note of it if empty.
     pub info: String,
+    /// Whether there are notes of a CPU, as QEMU writes them.
+    pub qemu: bool,
 }
 
 impl Linux {
@@ -46,9 +51,10 @@ impl Linux {
         {
             memory.write(address - KERNEL, &bytes);
         }
-        let mut built = Self { folder, symbols, memory, info: String::new() };
+        let mut built = Self { folder, symbols, memory, info: String::new(), qemu: false };
         built.make_tables();
         built.make_per_cpu_areas();
+        built.make_interrupts();
         built.info = format!(
             "OSRELEASE=4.99.0-test\nPAGESIZE=4096\nSYMBOL(init_uts_ns)={:x}\nSYMBOL(_stext)={:x}\n\
              SYMBOL(init_top_pgt)={:x}\nNUMBER(phys_base)=0\nNUMBER(pgtable_l5_enabled)=0\n",
@@ -79,6 +85,13 @@ impl Linux {
             }
             self.poke_word("__per_cpu_offset", cpu * 8, area.wrapping_sub(start));
         }
+    }
+
+    /// One entry of the table, which leads to where the kernel's text begins.
+    fn make_interrupts(&mut self) {
+        let code = self.symbol("_stext").to_le_bytes();
+        let entry = [&code[..2], &[0x10, 0, 0, 0x8e], &code[2..]].concat();
+        self.memory.write(INTERRUPTS, &[entry, vec![0; 4]].concat());
     }
 
     fn read(&self, va: u64, length: u64) -> Vec<u8> {
@@ -133,15 +146,42 @@ impl Linux {
     /// Writes the dump; says where it is.
     pub fn save(&self) -> PathBuf {
         let e = Endian::Little;
-        let mut note: Vec<u8> = [e.u32(11), e.u32(self.info.len() as u32), e.u32(0)].concat();
-        note.extend(b"VMCOREINFO\0\0");
-        note.extend(self.info.as_bytes());
-        note.resize(note.len().next_multiple_of(4), 0);
-        let note = ProgramHeader { kind: PT_NOTE, bytes: note, ..ProgramHeader::default() };
+        let mut notes = Vec::new();
+        if self.qemu {
+            notes.extend(note("CORE", 1, &[0; 336]));
+            notes.extend(note("QEMU", 0, &control_registers()));
+        }
+        if !self.info.is_empty() {
+            notes.extend(note("VMCOREINFO", 0, self.info.as_bytes()));
+        }
+        let note = ProgramHeader { kind: PT_NOTE, bytes: notes, ..ProgramHeader::default() };
         let memory = ElfCore::of_pages(EM_X86_64, e, true, &self.memory.pages).headers;
         let core = ElfCore::linux(EM_X86_64, e, [vec![note], memory].concat());
         let path = self.folder.path().join("vmcore");
         std::fs::write(&path, core.build()).expect("write the vmcore");
         path
     }
+}
+
+fn note(name: &str, kind: u32, contents: &[u8]) -> Vec<u8> {
+    let e = Endian::Little;
+    let mut note = [e.u32(name.len() as u32 + 1), e.u32(contents.len() as u32), e.u32(kind)].concat();
+    for part in [&[name.as_bytes(), b"\0"].concat(), contents] {
+        note.extend(part);
+        note.resize(note.len().next_multiple_of(4), 0);
+    }
+    note
+}
+
+/// QEMU's note of a CPU: its version and size, 18 registers, ten segments of 24 bytes (the last one that of the table of
+/// interrupts), and the control registers.
+fn control_registers() -> Vec<u8> {
+    let (segments, control) = (8 + 18 * 8, 8 + 18 * 8 + 10 * 24);
+    let mut note = vec![0; control + 6 * 8];
+    let size = note.len() as u64;
+    put(&mut note, 0, &(size << 32 | 1).to_le_bytes());
+    put(&mut note, segments + 9 * 24 + 16, &(KERNEL + INTERRUPTS).to_le_bytes());
+    put(&mut note, control + 3 * 8, &KERNEL_TABLES.to_le_bytes());
+    put(&mut note, control + 4 * 8, &0x20_u64.to_le_bytes());
+    note
 }

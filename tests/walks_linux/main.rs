@@ -8,6 +8,7 @@
 
 mod arm;
 mod arm64;
+mod control;
 mod ppc64;
 mod riscv64;
 mod s390x;

@@ -7,6 +7,8 @@ use crate::{Entry, Facts, Lost, Pa, Radix, Slot};
 pub(crate) static LINUX: Linux = Linux {
     marks: &["kimage_voffset"],
     paging,
+    bare: None,
+    noted: &[],
     prstatus: Prstatus { pid: 32, slots: PRSTATUS, narrow: &[Slot { reg: 33, offset: 376 }] },
     switched: &[Switched {
         member: "thread.cpu_context",

@@ -8,6 +8,8 @@ use crate::{Entry, Facts, Lost, Pa, Radix, Rights, Slot, Va};
 pub(crate) static LINUX: Linux = Linux {
     marks: &[],
     paging,
+    bare: None,
+    noted: &[],
     prstatus: Prstatus { pid: 24, slots: PRSTATUS, narrow: &[] },
     switched: &[
         // Since 5.16, where thread_info lies in the task (not on processors before ARMv7).

@@ -1,14 +1,17 @@
 use super::root::{Shape, Top, untouchable};
 use super::switched::named;
 use super::x86_64::with_untouchable;
+use super::x86_control::{Gate, NOTED, Proved, prove};
 use super::{At, Goes, Linux, Paging, Prstatus, Structure, Switched, User, UserAt, UserMode, UserPaging};
 use crate::full::tables;
 use crate::i386::{PAE, TWO_LEVEL};
-use crate::{Entry, Facts, Lost, Radix, Slot, Va};
+use crate::{Entry, Facts, Lost, Pa, Radix, Slot, Va};
 
 pub(crate) static LINUX: Linux = Linux {
     marks: &[],
     paging,
+    bare: Some(bare),
+    noted: NOTED,
     prstatus: Prstatus { pid: 24, slots: PRSTATUS, narrow: &[] },
     switched: &[
         // Since 4.9.
@@ -107,12 +110,30 @@ const STEP: usize = 128 << 20;
 fn paging(facts: &dyn Facts) -> Result<Paging, Lost> {
     let top = Top::find(facts, &["swapper_pg_dir"])?;
     let (shape, root) = top.prove(facts, &SHAPES, &[], STEP)?;
-    let page_offset = top.va.saturating_sub(root.0);
-    Ok(Paging {
+    Ok(above(top.va.saturating_sub(root.0), shape, root))
+}
+
+/// By the registers of a CPU alone.
+fn bare(facts: &dyn Facts) -> Result<(Paging, Va), Lost> {
+    const PHYSICAL_ADDRESS_EXTENSION: u64 = 1 << 5;
+    const GATE: Gate = Gate { parts: &[0, 6] };
+    let register = |name| facts.number(name).ok_or(Lost::NoSymbol(name));
+    let (cr3, cr4) = (register("CR3")?, register("CR4")?);
+    let [pae, two_level] = SHAPES;
+    let (shape, top) = match cr4 & PHYSICAL_ADDRESS_EXTENSION {
+        0 => (two_level, 0xfff),
+        _ => (pae, 0x1f), // the top table has four entries
+    };
+    let Proved { root, text, pa } = prove(facts, &shape, &[cr3 & !(0x1000 | top), cr3 & !top], &GATE)?;
+    Ok((above(text.0.saturating_sub(pa.0), shape, root), text))
+}
+
+fn above(page_offset: u64, shape: Shape, root: Pa) -> Paging {
+    Paging {
         kernel: vec![tables(page_offset, u32::MAX.into(), shape.kernel, root)],
         user: UserPaging { form: shape.user, last: Va(page_offset.saturating_sub(1)), levels: None },
         big_endian: Some(shape.kernel.big_endian),
-    })
+    }
 }
 
 /// As on x86-64, also inverted.

@@ -10,6 +10,7 @@ mod root;
 mod s390x;
 mod switched;
 mod x86_64;
+mod x86_control;
 
 pub(crate) use aarch64::LINUX as AARCH64;
 pub(crate) use arm::LINUX as ARM;
@@ -32,6 +33,11 @@ pub struct Linux {
     pub marks: &'static [&'static str],
     /// Tells the shape of the page tables and where they lie.
     pub paging: fn(&dyn Facts) -> Result<Paging, Lost>,
+    /// The same, and where the kernel is, by registers that control a CPU: for kernels that tell nothing. None where no
+    /// dump has such registers.
+    pub bare: Option<ByRegisters>,
+    /// The numbers that these functions may ask for beside the kernel's own, in notes of a CPU.
+    pub noted: &'static [Noted],
     /// The registers of a running task, in the image's notes.
     pub prstatus: Prstatus,
     /// Where the registers of a sleeping task are; newest first. The first whose structure the kernel's types know counts.
@@ -40,6 +46,22 @@ pub struct Linux {
     pub user: User,
     /// Functions that nothing calls, where a kernel stack ends.
     pub outermost: &'static [&'static str],
+}
+
+/// Finds page tables by a CPU's registers, and an address in the kernel's code.
+type ByRegisters = fn(&dyn Facts) -> Result<(Paging, Va), Lost>;
+
+/// A number of 8 bytes in one of the notes that an image has of each CPU.
+#[derive(Debug)]
+pub struct Noted {
+    /// What it is asked for by.
+    pub name: &'static str,
+    /// The note's name.
+    pub note: &'static str,
+    /// The note's type.
+    pub kind: u32,
+    /// Bytes from the start of the note's contents.
+    pub offset: usize,
 }
 
 /// The address spaces of a kernel.

@@ -9,6 +9,8 @@ use crate::{Facts, Lost, Pa, Radix, ReadPhys, Region, Slot, Va, Via};
 pub(crate) static LINUX: Linux = Linux {
     marks: &["mmu_psize_defs"],
     paging,
+    bare: None,
+    noted: &[],
     prstatus: Prstatus {
         pid: 32,
         slots: PRSTATUS,

@@ -7,6 +7,8 @@ use crate::{Entry, Facts, Lost, Pa, Radix, Slot};
 pub(crate) static LINUX: Linux = Linux {
     marks: &["phys_ram_base"],
     paging,
+    bare: None,
+    noted: &[],
     prstatus: Prstatus { pid: 32, slots: PRSTATUS, narrow: &[] },
     switched: &[Switched {
         member: "thread",

@@ -1,6 +1,8 @@
 use super::root::{Shape, Top};
 use super::switched::{element, named};
-use super::{At, Goes, Linux, Paging, Prstatus, Structure, Switched, User, UserAt, UserMode, UserPaging};
+use super::{
+    At, Goes, Linux, Noted, Paging, Prstatus, Structure, Switched, User, UserAt, UserMode, UserPaging,
+};
 use crate::full::tables;
 use crate::s390x::{REGION_FIRST, REGION_SECOND, REGION_THIRD, level_of};
 use crate::{Entry, Facts, Lost, Pa, Radix, Slot, Va};
@@ -8,6 +10,8 @@ use crate::{Entry, Facts, Lost, Pa, Radix, Slot, Va};
 pub(crate) static LINUX: Linux = Linux {
     marks: &["lowcore_ptr"],
     paging,
+    bare: None,
+    noted: &[control("CR1", 1), control("CR13", 13)],
     prstatus: Prstatus { pid: 32, slots: PRSTATUS, narrow: &[] },
     switched: &[Switched {
         member: "thread.ksp",
@@ -123,6 +127,11 @@ const PRSTATUS: &[Slot] = &[
     access(15),
 ];
 
+/// Of the note `NT_S390_CTRS`.
+const fn control(name: &'static str, number: usize) -> Noted {
+    Noted { name, note: "LINUX", kind: 0x304, offset: 8 * number }
+}
+
 const SHAPES: [Shape; 3] = [shape(REGION_THIRD), shape(REGION_SECOND), shape(REGION_FIRST)];
 
 const fn shape(kernel: Radix) -> Shape {
@@ -147,8 +156,8 @@ fn paging(facts: &dyn Facts) -> Result<Paging, Lost> {
     })
 }
 
-/// The top tables that control register 13 leads to, or any word of the lowest page: one of these is the value of that
-/// register for the kernel (`kernel_asce`), in another place from release to release.
+/// The top tables that the kernel's control register leads to (13 until 5.10, 1 since then), or any word of the lowest
+/// page: one of these is that register's value (`kernel_asce`), in another place from release to release.
 fn by_register(facts: &dyn Facts) -> Vec<Pa> {
     let mut lowest = [0; 0x1000];
     let read = facts.read_phys(Pa(0), &mut lowest).is_ok();
@@ -156,7 +165,8 @@ fn by_register(facts: &dyn Facts) -> Vec<Pa> {
         .chunks_exact(8)
         .filter(|_| read)
         .filter_map(|word| Some(u64::from_be_bytes(word.try_into().ok()?)));
-    let designations = facts.number("CR13").into_iter().chain(words);
+    let registers = ["CR1", "CR13"].into_iter().filter_map(|name| facts.number(name));
+    let designations = registers.chain(words);
     designations.map(|word| Pa(word & !0xfff)).filter(|root| root.0 != 0).collect()
 }
 

@@ -1,5 +1,6 @@
 use super::root::{Shape, Top, untouchable};
 use super::switched::named;
+use super::x86_control::{Gate, NOTED, Proved, prove};
 use super::{At, Goes, Linux, Paging, Prstatus, Structure, Switched, User, UserAt, UserMode};
 use crate::x86_64::{FIVE_LEVEL, FOUR_LEVEL};
 use crate::{Entry, Facts, Lost, Pa, Radix, Slot, Va};
@@ -7,6 +8,8 @@ use crate::{Entry, Facts, Lost, Pa, Radix, Slot, Va};
 pub(crate) static LINUX: Linux = Linux {
     marks: &["phys_base", "pgtable_l5_enabled"],
     paging,
+    bare: Some(bare),
+    noted: NOTED,
     prstatus: Prstatus { pid: 32, slots: PRSTATUS, narrow: &[] },
     switched: &[
         // Since 4.9.
@@ -147,6 +150,18 @@ fn by_cr3(facts: &dyn Facts, shapes: &[Shape], va: Va) -> Vec<Pa> {
     let roots = [cr3 & !0xfff, cr3 & !0x1fff].map(Pa);
     let walks = shapes.iter().flat_map(|shape| roots.map(|root| shape.kernel.walk(facts, root, va)));
     walks.flatten().map(|mapped| mapped.pa).collect()
+}
+
+/// By the registers of a CPU alone.
+fn bare(facts: &dyn Facts) -> Result<(Paging, Va), Lost> {
+    const FIVE_LEVELS: u64 = 1 << 12;
+    const GATE: Gate = Gate { parts: &[0, 6, 8, 10] };
+    let register = |name| facts.number(name).ok_or(Lost::NoSymbol(name));
+    let (cr3, cr4) = (register("CR3")?, register("CR4")?);
+    let [four, five] = SHAPES;
+    let shape = if cr4 & FIVE_LEVELS == 0 { four } else { five };
+    let Proved { root, text, .. } = prove(facts, &shape, &[cr3 & !0x1fff, cr3 & !0xfff], &GATE)?;
+    Ok((shape.halves(root), text))
 }
 
 /// A page that its process may not touch (`PROT_NONE`, or being watched for NUMA balancing) is there all the same. Such an

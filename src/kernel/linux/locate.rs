@@ -1,5 +1,6 @@
 //! Finds a Linux kernel in physical memory.
 
+use super::bare;
 use super::told::{Known, Origin, Told};
 use super::vmcoreinfo::Vmcoreinfo;
 use super::vmcoreinfo_scan::{self, Candidate};
@@ -19,7 +20,7 @@ const KERNELS: usize = 16;
 /// How far behind a kernel's VMCOREINFO another's is looked for, in bytes.
 const NEIGHBOURHOOD: u64 = 1 << 30;
 
-/// Finds the kernel that VMCOREINFO tells of; none if there is no such thing.
+/// Finds the kernel that VMCOREINFO tells of, or else the registers of a CPU; none if there is no such thing.
 pub(crate) fn locate(
     image: &Image,
     machine: Option<Machine>,
@@ -28,7 +29,14 @@ pub(crate) fn locate(
 ) -> Option<Result<Found>> {
     match read(image, hints) {
         Ok(Some(told)) => Some(found(image, machine, told, symbols)),
-        Ok(None) => search(image, machine, symbols, hints).map(Ok),
+        Ok(None) => match search(image, machine, symbols, hints) {
+            None if symbols.address("init_task").is_some() => Some(Err(Error::Unsupported(
+                "neither VMCOREINFO nor a CPU's control registers lead to the kernel of this Linux kernel file: name a \
+                 text with its VMCOREINFO"
+                    .into(),
+            ))),
+            found => found.map(Ok),
+        },
         Err(error) => Some(Err(error)),
     }
 }
@@ -54,7 +62,8 @@ fn search(image: &Image, machine: Option<Machine>, symbols: &Symbols, hints: &Hi
     let mut candidates = places.flat_map(|place| vmcoreinfo_scan::at_pages(image, place, looked));
     let Some((pa, mut first)) = candidates.find_map(|candidate| Some((candidate.pa.0, kernel(candidate)?)))
     else {
-        return all.and_then(|_| vmcoreinfo_scan::elsewhere(image, looked).find_map(kernel));
+        let elsewhere = |_| vmcoreinfo_scan::elsewhere(image, looked).find_map(kernel);
+        return bare::locate(image, machine, symbols).or_else(|| all.and_then(elsewhere));
     };
     // A kernel keeps two copies; others are of a crash kernel, or of an earlier boot.
     let around = pa + 1..pa.saturating_add(NEIGHBOURHOOD);
@@ -99,7 +108,7 @@ fn found(image: &Image, machine: Option<Machine>, told: Told, symbols: &Symbols)
             "a Linux kernel, but neither the image nor its VMCOREINFO tells the machine".into(),
         )
     };
-    let known = Known { image, told: &told, symbols };
+    let known = Known { image, told: &told, symbols, cpu: 0 };
     let machine = machine.or_else(|| told.machine()).or_else(|| unmarked(&known)).ok_or_else(unknown)?;
     let paging = paging(machine, &known)?;
     let machine = Machine { big_endian: paging.big_endian.unwrap_or(machine.big_endian), ..machine };
@@ -120,7 +129,7 @@ fn found(image: &Image, machine: Option<Machine>, told: Told, symbols: &Symbols)
     let proved = told.proved(&mem).unwrap_or(!matches!(told.origin, Origin::Search(_)));
     if !proved {
         return Err(Error::Unsupported(format!(
-            "VMCOREINFO ({}) tells of Linux {}, but memory at its addresses holds something else",
+            "VMCOREINFO {} tells of Linux {}, but memory at its addresses holds something else",
             told.origin,
             told.info.release()
         )));

@@ -2,6 +2,7 @@
 //! is translated from VMCOREINFO.
 
 mod args;
+mod bare;
 mod cptime;
 mod cpus;
 mod files;
@@ -73,7 +74,7 @@ impl Linux {
             symbols: evidence.symbols.clone(),
             machine: evidence.mem.machine,
             table: told.table(evidence.mem.machine)?,
-            init_task: init_task::find(&fields, &task, told.info.symbol("_stext"))?,
+            init_task: init_task::find(&fields, &task, told.start())?,
             task,
             told,
             orc: orc::Orc::find(&fields).ok(),
@@ -147,7 +148,7 @@ impl Kernel for Linux {
     }
 
     fn modules(&self, mem: &Space) -> Result<Listing<Module>> {
-        modules::all(&self.fields(mem), self.told.info.symbol("_stext"))
+        modules::all(&self.fields(mem), self.told.start())
     }
 
     fn module_symbols(&self, mem: &Space, module: &Module) -> Result<Vec<Symbol>> {

@@ -23,14 +23,24 @@ impl Told {
     /// The kernel's names at the addresses where it runs, and its types: those of its file, if one is given; what that
     /// lacks comes from the image, and is read when first asked for.
     pub(crate) fn complete(self: &Arc<Self>, symbols: Symbols, mem: &Arc<Space>) -> Symbols {
-        let slide = self.slide(&symbols);
+        let table = self.symbol_table(mem);
+        let slide =
+            self.slide(&symbols).or_else(|| self.distance(&symbols, LazyLock::force(&table).as_ref()));
         let told = self.clone();
         let symbols = symbols
-            .moved_by(slide)
-            .with_table(self.symbol_table(mem))
+            .moved_by(slide.unwrap_or(0))
+            .with_table(table)
             .or_told(Arc::new(move |name| told.info.symbol(name)));
         let (told, mem, names) = (self.clone(), mem.clone(), symbols.clone());
         symbols.with_btf(Arc::new(move || told.btf(&mem, &names)))
+    }
+
+    /// By how much the kernel's addresses are higher than those in its file, where it does not tell: by its own table, or
+    /// by where it begins.
+    fn distance(&self, symbols: &Symbols, table: Option<&kallsyms::Table>) -> Option<u64> {
+        let linked = symbols.file()?.by_name("_text")?.va.0;
+        let runs_at = table.and_then(|table| Some(table.by_name("_text")?.va.0)).or(self.start)?;
+        Some(runs_at.wrapping_sub(linked))
     }
 
     /// The image's own table of symbols.
@@ -60,7 +70,7 @@ impl Told {
 
     /// Where the kernel's own image lies.
     fn range(&self) -> Range<u64> {
-        let start = self.info.symbol("_stext").unwrap_or_default();
+        let start = self.start().unwrap_or_default();
         start..start.saturating_add(IMAGE_LIMIT)
     }
 }

@@ -14,10 +14,12 @@ use std::path::PathBuf;
 /// What is told of a Linux kernel.
 #[derive(Debug)]
 pub struct Told {
-    /// The kernel's own words.
+    /// The kernel's own words, or what was found out of a kernel that tells nothing.
     pub info: Vmcoreinfo,
     /// Where these were found.
     pub origin: Origin,
+    /// Where the kernel's own image begins, if its words do not say so.
+    pub start: Option<u64>,
     /// The notes of running tasks' registers, as many as there are CPUs that answered.
     pub prstatus: Vec<Vec<u8>>,
     /// The byte order of these notes. QEMU's may have another than the machine.
@@ -37,15 +39,18 @@ pub enum Origin {
     At(Pa),
     /// Physical memory, where a search found it.
     Search(Pa),
+    /// There is none: the registers of a CPU in the image's notes lead to the kernel.
+    Registers(usize),
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Note => f.write_str("a note of the image"),
-            Self::File(path) => write!(f, "{}", path.display()),
-            Self::At(pa) => write!(f, "physical {pa}, as told"),
-            Self::Search(pa) => write!(f, "physical {pa}, where a search found it"),
+            Self::Note => f.write_str("from a note of the image"),
+            Self::File(path) => write!(f, "from {}", path.display()),
+            Self::At(pa) => write!(f, "from physical {pa}, as told"),
+            Self::Search(pa) => write!(f, "from physical {pa}, where a search found it"),
+            Self::Registers(cpu) => write!(f, "none; the control registers of CPU {cpu} lead to the kernel"),
         }
     }
 }
@@ -56,7 +61,7 @@ impl Told {
         let notes = image.notes().into_iter().filter(|note| note.kind == PRSTATUS && note.name == "CORE");
         let prstatus = notes.filter_map(|note| image.contents(&note.contents)).collect();
         let notes_big_endian = image.machine.map(|machine| machine.big_endian);
-        Self { info, origin, prstatus, notes_big_endian, paging: None }
+        Self { info, origin, start: None, prstatus, notes_big_endian, paging: None }
     }
 
     /// What this build knows of Linux on a machine.
@@ -85,10 +90,15 @@ impl Told {
         log::Source { info: &self.info, symbols, mem }
     }
 
-    /// By how much the kernel's addresses are higher than those in its file.
-    pub(super) fn slide(&self, symbols: &Symbols) -> u64 {
+    /// An address at the beginning of the kernel's own image, or a little behind it.
+    pub(super) fn start(&self) -> Option<u64> {
+        self.info.symbol("_stext").or(self.start)
+    }
+
+    /// By how much the kernel's addresses are higher than those in its file, as far as it tells.
+    pub(super) fn slide(&self, symbols: &Symbols) -> Option<u64> {
         let text = || Some(self.info.symbol("_stext")?.wrapping_sub(symbols.file()?.by_name("_stext")?.va.0));
-        text().or_else(|| self.info.slide()).unwrap_or(0)
+        text().or_else(|| self.info.slide())
     }
 
     /// Whether memory says the same as VMCOREINFO. None if the pages that would tell are missing.
@@ -110,6 +120,20 @@ pub(super) struct Known<'a> {
     pub(super) told: &'a Told,
     /// Those of the kernel file, if there is one, at the addresses that it was linked for.
     pub(super) symbols: &'a Symbols,
+    /// The CPU whose notes count.
+    pub(super) cpu: usize,
+}
+
+impl Known<'_> {
+    /// A number in the notes of the CPU.
+    fn noted(&self, name: &str) -> Option<u64> {
+        let machine = self.image.machine?;
+        let row = machine.arch.linux?.noted.iter().find(|row| row.name == name)?;
+        let mut notes =
+            self.image.notes().into_iter().filter(|note| (&*note.name, note.kind) == (row.note, row.kind));
+        let contents = self.image.contents(&notes.nth(self.cpu)?.contents)?;
+        Some(machine.uint(contents.get(row.offset..row.offset + 8)?))
+    }
 }
 
 impl ReadPhys for Known<'_> {
@@ -120,12 +144,20 @@ impl ReadPhys for Known<'_> {
 
 impl Facts for Known<'_> {
     fn symbol(&self, name: &str) -> Option<u64> {
-        let linked =
-            || Some(self.symbols.file()?.by_name(name)?.va.0.wrapping_add(self.told.slide(self.symbols)));
+        let linked = || {
+            Some(
+                self.symbols
+                    .file()?
+                    .by_name(name)?
+                    .va
+                    .0
+                    .wrapping_add(self.told.slide(self.symbols).unwrap_or(0)),
+            )
+        };
         self.told.info.symbol(name).or_else(linked)
     }
 
     fn number(&self, name: &str) -> Option<u64> {
-        self.told.info.number(name)
+        self.told.info.number(name).or_else(|| self.noted(name))
     }
 }

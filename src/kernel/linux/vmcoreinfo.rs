@@ -1,8 +1,8 @@
 //! VMCOREINFO: what a Linux kernel tells of itself for the sake of its dumps. Lines `KEY=VALUE`
 //! (Documentation/admin-guide/kdump/vmcoreinfo.rst).
 
-/// The text, as the kernel wrote it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The text, as the kernel wrote it; empty if it wrote none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Vmcoreinfo(String);
 
 impl Vmcoreinfo {
