@@ -810,19 +810,6 @@ mod rude_clients {
         }
         alive(&mut server.connect());
     }
-
-    #[test]
-    fn other_protocols_are_hung_up_on() {
-        let files = files();
-        let server = Server::of(&files);
-        for hello in ["GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "\x16\x03\x01\x02", "SSH-2.0-x\r\n", "\n"]
-        {
-            let mut client = server.connect();
-            client.write(hello.as_bytes());
-            assert!(client.is_closed(), "{hello:?}");
-        }
-        alive(&mut server.connect());
-    }
 }
 
 mod connections {

@@ -8,6 +8,7 @@ mod info;
 mod modules;
 mod nlist;
 mod open_files;
+mod port_file;
 mod ps;
 mod read;
 mod serve;

@@ -1,11 +1,12 @@
 use super::debugger::Debugger;
 use super::files::Files;
+use super::port_file::PortFile;
 use super::{Failure, Named, Outcome};
 use clap::Args;
 use kgdbserver::Kvm;
 use kgdbserver::stub::serve::{Address, Listener, Server};
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 
@@ -38,6 +39,9 @@ pub(super) struct How {
     #[arg(long, value_name = "PROGRAM", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     #[arg(conflicts_with_all = ["stdio", "listen"])]
     lldb: Option<String>,
+    /// Write the TCP port into FILE once debuggers can connect; it is removed at the end.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["stdio", "gdb", "lldb"])]
+    port_file: Option<PathBuf>,
     /// Serve one debugger, then exit.
     #[arg(long)]
     once: bool,
@@ -74,6 +78,11 @@ impl How {
         if self.allow_remote {
             log::warn!("other machines may connect and read all of the image; there is no password");
         }
+        let write = |path: &PathBuf| match listener.port() {
+            Some(port) => PortFile::write(path, port),
+            None => Err(Failure::Usage("--port-file: a unix socket has no port".into())),
+        };
+        let _port_file = self.port_file.as_ref().map(write).transpose()?;
         eprint!("{}", banner(&kvm, &self.listen, &listener));
         let ended = serve_until_told(&listener, server, self.once);
         listener.close();

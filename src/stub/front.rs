@@ -161,8 +161,7 @@ impl Session {
     }
 
     /// Serves one connection to its end.
-    pub(super) fn run(&mut self, stream: impl Read + Write) -> io::Result<()> {
-        let mut wire = Transport::new(stream);
+    pub(super) fn run(&mut self, mut wire: Transport<impl Read + Write>) -> io::Result<()> {
         loop {
             let packets = match wire.receive()? {
                 Event::Closed => return Ok(()),

@@ -5,6 +5,7 @@
 
 mod arch;
 mod client;
+mod connection;
 mod describe;
 mod encode;
 mod errno;
@@ -12,6 +13,7 @@ mod front;
 mod gdbstub_core;
 mod host;
 mod libraries;
+mod listener;
 mod lldb_threads;
 mod memory;
 mod monitor;

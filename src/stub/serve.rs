@@ -1,13 +1,14 @@
-//! Connections: where debuggers come from, and one thread for each.
+//! What is served, and where.
 
+pub use super::listener::Listener;
+
+use super::connection::{Crowd, DEBUGGERS, Socket};
 use super::front::Session;
+use super::transport::{Greeting, Transport};
+use crate::Kvm;
 use crate::symbols::served::SymbolFile;
-use crate::{Error, Kvm, Result};
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -41,112 +42,6 @@ impl FromStr for Address {
         Ok(Self::Tcp(if host.is_empty() { "127.0.0.1".into() } else { host.into() }, port))
     }
 }
-
-/// A bound address.
-pub enum Listener {
-    /// TCP.
-    Tcp(TcpListener),
-    /// A socket in the file system.
-    Unix(UnixListener, PathBuf),
-}
-
-impl Listener {
-    /// Binds an address. One that other machines can reach is refused unless `remote` allows it: who connects reads all
-    /// of the image.
-    ///
-    /// # Errors
-    /// The address cannot be bound, or is not this machine's own.
-    pub fn bind(address: &Address, remote: bool) -> Result<Self> {
-        match address {
-            Address::Tcp(host, port) => bind_tcp(host, *port, remote).map(Self::Tcp),
-            Address::Unix(path) => bind_unix(path).map(|listener| Self::Unix(listener, path.clone())),
-        }
-    }
-
-    /// The TCP port.
-    pub fn port(&self) -> Option<u16> {
-        match self {
-            Self::Tcp(listener) => listener.local_addr().ok().map(|address| address.port()),
-            Self::Unix(..) => None,
-        }
-    }
-
-    /// Accepts debuggers and serves each on a thread of its own; with `once` only the first, and returns when it left.
-    ///
-    /// # Errors
-    /// The listener failed.
-    pub fn serve(&self, server: &Server, once: bool) -> io::Result<()> {
-        loop {
-            let (stream, peer) = self.accept()?;
-            log::info!("debugger connected: {peer}");
-            if once {
-                server.session(stream);
-                return Ok(());
-            }
-            let server = server.clone();
-            std::thread::Builder::new().name(peer).spawn(move || server.session(stream))?;
-        }
-    }
-
-    /// Removes what the listener left in the file system.
-    pub fn close(&self) {
-        if let Self::Unix(_, path) = self {
-            let _ = std::fs::remove_file(path); // someone else may have removed it
-        }
-    }
-
-    fn accept(&self) -> io::Result<(Box<dyn Stream>, String)> {
-        match self {
-            Self::Tcp(listener) => {
-                let (stream, peer) = listener.accept()?;
-                stream.set_nodelay(true)?;
-                Ok((Box::new(stream), peer.to_string()))
-            }
-            Self::Unix(listener, path) => Ok((Box::new(listener.accept()?.0), path.display().to_string())),
-        }
-    }
-}
-
-fn bind_tcp(host: &str, port: u16, remote: bool) -> Result<TcpListener> {
-    let name = format!("{host}:{port}");
-    let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(Error::io(&name))?.collect();
-    let reachable = |address: &SocketAddr| !is_loopback(address.ip());
-    if !remote && addresses.iter().any(reachable) {
-        return Err(Error::Usage(format!(
-            "{host} can be reached from other machines, and the protocol has no password: whoever connects reads all of \
-             the image. Listen on this machine only and forward the port (ssh -L), or allow it with --allow-remote"
-        )));
-    }
-    TcpListener::bind(addresses.as_slice()).map_err(Error::io(&name))
-}
-
-fn is_loopback(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V6(v6) => {
-            v6.is_loopback() || v6.to_ipv4_mapped().is_some_and(|v4: Ipv4Addr| v4.is_loopback())
-        }
-        IpAddr::V4(v4) => v4.is_loopback(),
-    }
-}
-
-fn bind_unix(path: &Path) -> Result<UnixListener> {
-    // The socket is made under a name that nobody knows, so that nobody connects before its mode is set.
-    let hidden = path.with_extension(format!("{}.new", std::process::id()));
-    let listener = UnixListener::bind(&hidden).map_err(Error::io(path))?;
-    let ready = std::fs::set_permissions(&hidden, std::fs::Permissions::from_mode(0o600))
-        .and_then(|()| if path.exists() { Err(io::ErrorKind::AlreadyExists.into()) } else { Ok(()) })
-        .and_then(|()| std::fs::rename(&hidden, path));
-    if let Err(error) = ready {
-        let _ = std::fs::remove_file(&hidden);
-        return Err(Error::io(path)(error));
-    }
-    Ok(listener)
-}
-
-/// A byte stream to a debugger.
-trait Stream: Read + Write + Send {}
-
-impl<T: Read + Write + Send> Stream for T {}
 
 /// Standard input and output as one stream.
 struct Stdio(io::Stdin, io::Stdout);
@@ -188,14 +83,51 @@ impl Server {
 
     /// Serves one debugger on standard input and output.
     pub fn stdio(&self) {
-        self.session(Stdio(io::stdin(), io::stdout()));
+        let mut wire = Transport::new(Stdio(io::stdin(), io::stdout()));
+        if greeted(&mut wire, "standard input") {
+            self.session(wire);
+        }
     }
 
-    fn session(&self, stream: impl Read + Write) {
+    /// Serves a connection to its end; whether it was a debugger's.
+    pub(super) fn attend(&self, socket: &Arc<Socket>, peer: &str, crowd: &Crowd) -> bool {
+        crowd.enter(socket);
+        let mut wire = Transport::new(&**socket);
+        let spoke = socket.expect_greeting().is_ok() && greeted(&mut wire, peer);
+        crowd.heard(socket);
+        if !spoke {
+            return false;
+        }
+        let Some(_seat) = crowd.seat() else {
+            log::warn!("{peer}: hung up on, {DEBUGGERS} debuggers are connected already");
+            return false;
+        };
+        match socket.expect_debugger() {
+            Ok(()) => self.session(wire),
+            Err(error) => log::info!("debugger lost: {error}"),
+        }
+        true
+    }
+
+    fn session(&self, wire: Transport<impl Read + Write>) {
+        log::info!("debugger connected");
         let mut session = Session::new(self.kvm.clone(), self.symbol_file.clone());
-        match session.run(stream) {
+        match session.run(wire) {
             Ok(()) => log::info!("debugger left"),
             Err(error) => log::info!("debugger lost: {error}"),
         }
     }
+}
+
+/// Whether a client begins as debuggers do. A browser does not, nor does who scans for open ports.
+fn greeted(wire: &mut Transport<impl Read + Write>, peer: &str) -> bool {
+    match wire.greeting() {
+        Ok(Greeting::Packet) => return true,
+        Ok(Greeting::Other(begin)) => {
+            log::warn!("{peer}: hung up on, no debugger begins with \"{}\"", begin.escape_ascii());
+        }
+        Ok(Greeting::Nothing) => log::info!("{peer}: left without a word"),
+        Err(error) => log::info!("{peer}: hung up on, it said nothing: {error}"),
+    }
+    false
 }

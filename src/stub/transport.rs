@@ -15,8 +15,19 @@ pub(super) enum Event {
     TooLong,
     /// A packet whose checksum is wrong, on a connection that agreed not to acknowledge, so nobody will send it again.
     Damaged,
-    /// The stream ended, or never was the protocol's.
+    /// The stream ended.
     Closed,
+}
+
+/// How a client begins.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Greeting {
+    /// As the protocol wants it.
+    Packet,
+    /// In another way, of which this is some.
+    Other(Vec<u8>),
+    /// Not at all: the stream ended.
+    Nothing,
 }
 
 /// One connection.
@@ -32,13 +43,12 @@ pub(super) struct Transport<S> {
     /// What was sent last, for a client that did not understand it.
     last: Vec<u8>,
     out: Vec<u8>,
-    begun: bool,
 }
 
 impl<S: Read + Write> Transport<S> {
     pub(super) fn new(stream: S) -> Self {
         let (buffer, last, out) = (vec![0; 16 << 10], Vec::new(), Vec::new());
-        Self { stream, buffer, filled: 0, at: 0, acks: true, last, out, begun: false }
+        Self { stream, buffer, filled: 0, at: 0, acks: true, last, out }
     }
 
     /// From the next packet on, none is acknowledged.
@@ -46,15 +56,23 @@ impl<S: Read + Write> Transport<S> {
         self.acks = false;
     }
 
+    /// Waits for the first byte, which is not yet used up.
+    pub(super) fn greeting(&mut self) -> io::Result<Greeting> {
+        if self.at >= self.filled {
+            self.fill()?;
+        }
+        let begin = self.buffer.get(self.at..self.filled).unwrap_or_default();
+        Ok(match begin.first() {
+            None => Greeting::Nothing,
+            Some(b'+' | b'-' | b'$' | 0x03) => Greeting::Packet,
+            Some(_) => Greeting::Other(begin.get(..16).unwrap_or(begin).to_vec()),
+        })
+    }
+
     /// Waits for the next packet. A client's ^C is passed over: nothing runs that could be interrupted.
     pub(super) fn receive(&mut self) -> io::Result<Event> {
         loop {
             let Some(byte) = self.byte()? else { return Ok(Event::Closed) };
-            // A browser, or a port scanner: nothing that speaks the protocol begins in another way.
-            if !self.begun && !matches!(byte, b'+' | b'-' | b'$' | 0x03) {
-                return Ok(Event::Closed);
-            }
-            self.begun = true;
             match byte {
                 b'-' if self.acks => self.send_again()?,
                 b'$' => {
@@ -76,6 +94,11 @@ impl<S: Read + Write> Transport<S> {
             match self.byte()? {
                 None => return Ok(Some(Event::Closed)),
                 Some(b'#') => break,
+                // Nothing else may be written so: what was begun was given up, and this is the next.
+                Some(b'$') => {
+                    payload.clear();
+                    (sum, length) = (0, 0);
+                }
                 Some(byte) => {
                     sum = sum.wrapping_add(byte);
                     length += 1;
@@ -113,7 +136,7 @@ impl<S: Read + Write> Transport<S> {
             self.stream.write_all(&self.out)
         };
         self.out.clear();
-        self.last = packets;
+        self.last = if self.acks { packets } else { Vec::new() };
         sent.and_then(|()| self.stream.flush())
     }
 
@@ -122,15 +145,20 @@ impl<S: Read + Write> Transport<S> {
         self.stream.flush()
     }
 
+    fn fill(&mut self) -> io::Result<()> {
+        self.filled = loop {
+            match self.stream.read(&mut self.buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other?,
+            }
+        };
+        self.at = 0;
+        Ok(())
+    }
+
     fn byte(&mut self) -> io::Result<Option<u8>> {
         if self.at >= self.filled {
-            self.filled = loop {
-                match self.stream.read(&mut self.buffer) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    other => break other?,
-                }
-            };
-            self.at = 0;
+            self.fill()?;
         }
         let byte = self.buffer.get(..self.filled).and_then(|filled| filled.get(self.at)).copied();
         self.at += 1;
@@ -193,7 +221,6 @@ mod tests {
     fn without_acknowledgements_a_damaged_packet_is_an_event() {
         let mut wire = transport(b"$qC#00-$qC#b4");
         wire.stop_acks();
-        wire.begun = true;
         assert_eq!(wire.receive().unwrap(), Event::Damaged);
         assert_eq!(wire.receive().unwrap(), packet("qC"));
         wire.send(b"$OK#9a".to_vec()).unwrap();
@@ -217,9 +244,29 @@ mod tests {
     }
 
     #[test]
-    fn half_a_packet_and_other_protocols_end_the_connection() {
-        for input in ["$qC", "$qC#b", "GET / HTTP/1.1\r\n\r\n$qC#b4", "\x16\x03\x01"] {
+    fn half_a_packet_ends_the_connection_or_is_given_up_for_the_next() {
+        for input in ["$qC", "$qC#b"] {
             assert_eq!(transport(input.as_bytes()).receive().unwrap(), Event::Closed, "{input:?}");
         }
+        assert_eq!(transport(b"$qSupp$qC#b4").receive().unwrap(), packet("qC"));
+        let dollars = [vec![b'$'; 1 << 20], b"qC#b4".to_vec()].concat();
+        assert_eq!(transport(&dollars).receive().unwrap(), packet("qC"));
+    }
+
+    #[test]
+    fn other_protocols_are_known_by_their_first_byte() {
+        for input in ["GET / HTTP/1.1\r\n\r\n$qC#b4", "\x16\x03\x01", "\n$qC#b4"] {
+            let begin = &input.as_bytes()[..input.len().min(16)];
+            assert_eq!(transport(input.as_bytes()).greeting().unwrap(), Greeting::Other(begin.to_vec()));
+        }
+        assert_eq!(transport(b"").greeting().unwrap(), Greeting::Nothing);
+        for input in ["+", "$qC#b4", "-", "\x03"] {
+            let mut wire = transport(input.as_bytes());
+            assert_eq!(wire.greeting().unwrap(), Greeting::Packet, "{input:?}");
+            assert_eq!(wire.greeting().unwrap(), Greeting::Packet, "{input:?}");
+        }
+        let mut wire = transport(b"$qC#b4");
+        assert_eq!(wire.greeting().unwrap(), Greeting::Packet);
+        assert_eq!(wire.receive().unwrap(), packet("qC"));
     }
 }

@@ -81,6 +81,11 @@ impl Server {
         Client::new(stream)
     }
 
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for its end; the exit status.
     pub fn wait(&mut self) -> Option<i32> {
         self.child.wait().expect("its end").code()

@@ -18,7 +18,9 @@ mod synth;
 #[path = "../text/mod.rs"]
 mod text;
 
+mod connections;
 mod memory;
 mod osdata;
 mod quiet;
+mod rude;
 mod vmcoreinfo;
