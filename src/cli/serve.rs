@@ -42,6 +42,9 @@ pub(super) struct How {
     /// Write the TCP port into FILE once debuggers can connect; it is removed at the end.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["stdio", "gdb", "lldb"])]
     port_file: Option<PathBuf>,
+    /// Let gdb read the kernel's and the modules' symbol files over the connection: for a gdb on another machine.
+    #[arg(long)]
+    serve_files: bool,
     /// Serve one debugger, then exit.
     #[arg(long)]
     once: bool,
@@ -61,7 +64,7 @@ impl How {
     /// Serves an image until the process is told to end.
     pub(super) fn serve(&self, kvm: Kvm) -> Outcome {
         let kvm = Arc::new(kvm);
-        let server = Server::new(kvm.clone());
+        let server = Server::new(kvm.clone()).serve_files(self.serve_files);
         // Said here and not to the debugger: a console packet before the answer to `?` ends the connection in gdb 13, and
         // lldb 19 takes it for a state that it does not know.
         eprint!("{}", kgdbserver::report::farewell(&kvm));

@@ -4,7 +4,7 @@ use super::gdbstub_core::Core;
 use super::target::KernelTarget;
 use super::transport::{Event, Transport};
 use super::{
-    encode, errno, host, libraries, lldb_threads, memory, offsets, osdata, physical, quiet, registers,
+    encode, errno, files, host, libraries, lldb_threads, memory, offsets, osdata, physical, quiet, registers,
     resolve, resume, search, threads, vmcoreinfo,
 };
 use crate::Kvm;
@@ -95,6 +95,7 @@ static ROWS: &[Row] = &[
     begins("C", resume::resume),
     begins("s", resume::resume),
     begins("S", resume::resume),
+    begins("vFile:", files::operate),
     begins("qSupported", supported),
     is("k", kill),
     is("QStartNoAckMode", no_acks),
@@ -135,6 +136,8 @@ pub(super) struct Session {
     pub(super) threads_xml: Option<String>,
     /// The name of a table of `qXfer:osdata`, and the table.
     pub(super) osdata: Option<(Vec<u8>, String)>,
+    /// Files that the client has open; none if it may not open any.
+    pub(super) files: Option<files::Files>,
     /// Where the last search found something.
     pub(super) found: Option<u64>,
     core: Core,
@@ -143,7 +146,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(kvm: Arc<Kvm>, symbol_file: Arc<SymbolFile>) -> Self {
+    pub(super) fn new(kvm: Arc<Kvm>, symbol_file: Arc<SymbolFile>, serve_files: bool) -> Self {
         let mut target = KernelTarget::new(kvm, symbol_file);
         let core = Core::new(&mut target);
         let mut session = Self {
@@ -151,6 +154,7 @@ impl Session {
             resolve: resolve::Answers::default(),
             threads_xml: None,
             osdata: None,
+            files: serve_files.then(files::Files::default),
             found: None,
             core,
             acks_end: false,

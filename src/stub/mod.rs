@@ -9,6 +9,7 @@ mod connection;
 mod describe;
 mod encode;
 mod errno;
+mod files;
 mod front;
 mod gdbstub_core;
 mod host;

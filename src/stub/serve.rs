@@ -67,12 +67,20 @@ impl Write for Stdio {
 pub struct Server {
     kvm: Arc<Kvm>,
     symbol_file: Arc<SymbolFile>,
+    serve_files: bool,
 }
 
 impl Server {
     /// Prepares an image for debuggers.
     pub fn new(kvm: Arc<Kvm>) -> Self {
-        Self { symbol_file: Arc::new(SymbolFile::new(kvm.clone())), kvm }
+        Self { symbol_file: Arc::new(SymbolFile::new(kvm.clone())), kvm, serve_files: false }
+    }
+
+    /// Lets debuggers read the files that they are told of over the connection, as gdb then does. Without that they open them
+    /// where they are, which works on the same machine.
+    #[must_use]
+    pub fn serve_files(self, serve_files: bool) -> Self {
+        Self { serve_files, ..self }
     }
 
     /// Makes the symbol files at once. Debuggers wait a few seconds for them, which may be too short on a busy machine.
@@ -111,7 +119,7 @@ impl Server {
 
     fn session(&self, wire: Transport<impl Read + Write>) {
         log::info!("debugger connected");
-        let mut session = Session::new(self.kvm.clone(), self.symbol_file.clone());
+        let mut session = Session::new(self.kvm.clone(), self.symbol_file.clone(), self.serve_files);
         match session.run(wire) {
             Ok(()) => log::info!("debugger left"),
             Err(error) => log::info!("debugger lost: {error}"),

@@ -70,6 +70,13 @@ impl SymbolFile {
         let failed = |error: &Error| log::warn!("debuggers will not know the modules: {error}");
         self.modules.get_or_init(|| modules::make(&self.kvm).inspect_err(failed).unwrap_or_default())
     }
+
+    /// The paths that debuggers were told of so far.
+    pub fn announced(&self) -> impl Iterator<Item = &Path> {
+        let kernels = [&self.program, &self.shared].into_iter().filter_map(|file| file.get()?.as_deref());
+        let modules = self.modules.get().into_iter().flatten();
+        kernels.chain(modules.map(|file| file.path.as_path()))
+    }
 }
 
 fn unusable(error: &Error) {

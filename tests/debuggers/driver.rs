@@ -28,6 +28,12 @@ impl Server {
         Self { child, port, folder }
     }
 
+    /// Serves files on a free port, and what it announces over the connection.
+    pub(crate) fn with_files(files: &[&Path]) -> Self {
+        let options: Vec<&Path> = files.iter().copied().chain([Path::new("--serve-files")]).collect();
+        Self::start(&options)
+    }
+
     /// Serves files on a socket in the file system, whose path is the port.
     pub(crate) fn on_socket(files: &[&Path]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");

@@ -10,6 +10,7 @@
 
 mod driver;
 mod expected;
+mod files;
 mod gdb;
 mod linux;
 mod lldb;

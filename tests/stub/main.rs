@@ -19,6 +19,7 @@ mod synth;
 mod text;
 
 mod connections;
+mod files;
 mod memory;
 mod osdata;
 mod quiet;
