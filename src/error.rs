@@ -61,6 +61,20 @@ pub enum Error {
     /// A write, to an image that cannot be written; the text is libkvm's.
     #[error("kvm_write not implemented for dead kernels")]
     ReadOnly,
+    /// A write that the operating system refused.
+    #[error("{va}: not written: {source}")]
+    Unwritten {
+        /// The virtual address.
+        va: Va,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// An overlay is full.
+    #[error("the overlay holds {limit} bytes of changes, which is all that it may (--overlay-limit)")]
+    OverlayFull {
+        /// How many bytes that are.
+        limit: usize,
+    },
     /// The kernel file is not the one that wrote the image.
     #[error(
         "the kernel file does not belong to this image: {what} is {kernel} in the kernel file and {image} in the image \

@@ -8,6 +8,7 @@ pub mod image;
 pub mod kernel;
 pub mod kvm;
 pub mod pages;
+pub mod patch;
 pub mod report;
 pub mod space;
 pub mod stub;

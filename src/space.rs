@@ -1,6 +1,6 @@
 //! Virtual memory: regions over an image.
 
-use crate::image::{Addr, Memory};
+use crate::image::{Addr, Memory, Unwritten};
 use crate::{Error, Result};
 use kgdbserver_arch::{
     Fault, HashTable, Machine, Mapped, Pa, Radix, ReadPhys, Region, Rights, Step, Va, Via,
@@ -278,6 +278,33 @@ impl Space {
         let place = self.translate(va)?;
         let wanted = buf.len().min(usize::try_from(place.bytes).unwrap_or(usize::MAX));
         self.memory.read(place.at, buf.get_mut(..wanted).unwrap_or_default())
+    }
+
+    /// Writes the longest prefix that can be written, and returns its length; fails if that is not even one byte.
+    ///
+    /// # Errors
+    /// Those of a read; [`Error::ReadOnly`] where the image is only read; what an overlay or the system has against it.
+    pub fn write(&self, va: Va, data: &[u8]) -> Result<usize> {
+        let mut done = 0;
+        while let Some(rest) = data.get(done..).filter(|rest| !rest.is_empty()) {
+            let at = Va(va.0.wrapping_add(done as u64));
+            let step = va.checked_add(done as u64).ok_or(Unwritten::Fault(Fault::NoRegion));
+            match step.and_then(|va| self.write_once(va, rest)) {
+                Ok(written) => done += written,
+                Err(_) if done > 0 => break,
+                Err(Unwritten::Fault(why)) => return Err(Error::Fault { va: at, why }),
+                Err(Unwritten::ReadOnly) => return Err(Error::ReadOnly),
+                Err(Unwritten::Full(limit)) => return Err(Error::OverlayFull { limit }),
+                Err(Unwritten::Io(source)) => return Err(Error::Unwritten { va: at, source }),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_once(&self, va: Va, data: &[u8]) -> Result<usize, Unwritten> {
+        let place = self.translate(va)?;
+        let wanted = data.len().min(usize::try_from(place.bytes).unwrap_or(usize::MAX));
+        self.memory.write(place.at, data.get(..wanted).unwrap_or_default(), va)
     }
 
     /// An unsigned integer of `bytes` (at most 8) bytes, in the machine's byte order.

@@ -105,10 +105,16 @@ impl Files {
 
     /// Opens them, and says on stderr what is to be known about them.
     pub(super) fn open(&self, named: &Named) -> Result<Kvm, Failure> {
+        self.open_as(named, false)
+    }
+
+    /// The same, perhaps for writing too.
+    pub(super) fn open_as(&self, named: &Named, write: bool) -> Result<Kvm, Failure> {
         let image = self.image.as_deref().ok_or_else(|| Failure::Usage("no image".into()))?;
         let options = Options {
             kernel: self.kernel.clone(),
             resolver: None,
+            write,
             force: named.force,
             image: Settings { parts: self.parts.clone(), ..named.wrapping.settings() },
             raw_memory: named.raw_memory.clone(),

@@ -16,6 +16,7 @@ mod strings;
 mod sym;
 mod vtop;
 mod wrapping;
+mod writing;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -155,7 +156,7 @@ pub(crate) fn run() -> ExitCode {
 /// An argument before a subcommand, other than those that all commands have.
 fn stray_argument(matches: &ArgMatches) -> Option<String> {
     let given = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
-    let groups = ["Serve", "Named", "How"];
+    let groups = ["Serve", "Named", "How", "WritingArgs"];
     let common = |id: &str| ["quiet", "verbose"].contains(&id) || groups.contains(&id);
     matches.ids().filter(given).map(|id| id.to_string()).find(|id| !common(id))
 }

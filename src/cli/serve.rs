@@ -1,6 +1,7 @@
 use super::debugger::Debugger;
 use super::files::Files;
 use super::port_file::PortFile;
+use super::writing::WritingArgs;
 use super::{Failure, Named, Outcome};
 use clap::Args;
 use kgdbserver::Kvm;
@@ -51,11 +52,13 @@ pub(super) struct How {
     /// Allow an address that other machines can reach. There is no password.
     #[arg(long)]
     allow_remote: bool,
+    #[command(flatten)]
+    writing: WritingArgs,
 }
 
 impl Serve {
     pub(super) fn run(self) -> Outcome {
-        let kvm = Files::only(&self.named, &self.arguments)?.open(&self.named)?;
+        let kvm = Files::only(&self.named, &self.arguments)?.open_as(&self.named, self.how.writing.write)?;
         self.how.serve(kvm)
     }
 }
@@ -64,7 +67,8 @@ impl How {
     /// Serves an image until the process is told to end.
     pub(super) fn serve(&self, kvm: Kvm) -> Outcome {
         let kvm = Arc::new(kvm);
-        let server = Server::new(kvm.clone()).serve_files(self.serve_files);
+        let writing = self.writing.allowed(&kvm)?;
+        let server = Server::new(kvm.clone()).serve_files(self.serve_files).with_writing(writing)?;
         // Said here and not to the debugger: a console packet before the answer to `?` ends the connection in gdb 13, and
         // lldb 19 takes it for a state that it does not know.
         eprint!("{}", kgdbserver::report::farewell(&kvm));

@@ -1,9 +1,10 @@
 //! Memory that stands in a file as it is, in a few or in many thousand stretches.
 
-use super::{Addr, Census, Facts, Image, Memory, Plain, Source};
+use super::{Addr, Census, Facts, Image, Memory, Plain, Source, Unwritten};
 use kgdbserver_arch::{Fault, Pa, Va};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// The smallest page of every machine whose memory is stored so.
@@ -127,13 +128,15 @@ pub(super) struct Stretches {
     pub(super) by_va: Extents,
     /// Physical memory that was left out on purpose, where it is not in `physical`; offsets mean nothing.
     pub(super) excluded: Extents,
+    /// Writing the source is writing memory: it is no dump.
+    pub(super) writable: bool,
 }
 
 impl Stretches {
     /// Physical memory, and no other. Where stretches overlap, the first one given counts.
     pub(super) fn new(source: Arc<dyn Source>, physical: &[Extent]) -> Self {
         let (by_va, excluded) = (Extents::default(), Extents::default());
-        Self { source, physical: Extents::new(physical), by_va, excluded }
+        Self { source, physical: Extents::new(physical), by_va, excluded, writable: false }
     }
 
     /// The image of a file that holds this memory and tells nothing else.
@@ -205,6 +208,19 @@ impl Memory for Stretches {
             }
         }
         Ok(done)
+    }
+
+    fn write(&self, at: Addr, data: &[u8], _: Va) -> Result<usize, Unwritten> {
+        let file = self.source.writer().filter(|_| self.writable).ok_or(Unwritten::ReadOnly)?;
+        let Addr::Phys(pa) = at else { return Err(Unwritten::ReadOnly) };
+        let (offset, left) = self.find(at)?;
+        // A file never grows by what is written into memory.
+        let left = left.min(self.source.len().saturating_sub(offset));
+        let data = data.get(..usize::try_from(left).unwrap_or(usize::MAX)).unwrap_or(data);
+        match file.write_at(data, offset).map_err(Unwritten::Io)? {
+            0 => Err(Fault::CutOff(pa).into()),
+            written => Ok(written),
+        }
     }
 
     fn locate(&self, pa: Pa) -> Result<u64, Fault> {

@@ -16,6 +16,7 @@ mod keys;
 mod lime;
 mod minidump;
 mod notes;
+pub mod overlay;
 mod packed;
 mod page_cache;
 mod pages;
@@ -30,6 +31,7 @@ mod wrapped;
 
 pub use facts::Facts;
 pub use notes::{Note, PRSTATUS};
+pub use overlay::Overlay;
 pub use raw::RawMemory;
 pub use set::files_of;
 pub use store::Store;
@@ -68,6 +70,11 @@ pub trait Source: Send + Sync {
         self.read_at(offset, buf)
     }
 
+    /// The file behind it, if it was opened for writing and byte `n` of the one is byte `n` of the other.
+    fn writer(&self) -> Option<&std::fs::File> {
+        None
+    }
+
     /// Fills `buf`, or fails.
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         match self.read_at(offset, buf)? {
@@ -89,7 +96,7 @@ pub trait Source: Send + Sync {
 }
 
 /// A place in an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Addr {
     /// Physical memory.
     Phys(Pa),
@@ -101,7 +108,7 @@ pub enum Addr {
 
 impl Addr {
     /// The place some bytes further on.
-    fn checked_add(self, bytes: u64) -> Option<Self> {
+    pub(crate) fn checked_add(self, bytes: u64) -> Option<Self> {
         Some(match self {
             Self::Phys(pa) => Self::Phys(pa.checked_add(bytes)?),
             Self::Virt(va) => Self::Virt(va.checked_add(bytes)?),
@@ -115,6 +122,13 @@ pub trait Memory: Send + Sync {
     /// Reads the longest prefix that the image holds without a break; at least one byte, or the reason why not.
     fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Fault>;
 
+    /// Writes the longest prefix that can be written at once, which may be less than could be in all; at least one byte,
+    /// or the reason why not. `va` is the writer's address of that place, for whoever keeps a record.
+    fn write(&self, at: Addr, data: &[u8], va: Va) -> Result<usize, Unwritten> {
+        let _ = (at, data, va);
+        Err(Unwritten::ReadOnly)
+    }
+
     /// The byte of the image file where a physical address is stored.
     fn locate(&self, pa: Pa) -> Result<u64, Fault>;
 
@@ -123,6 +137,25 @@ pub trait Memory: Send + Sync {
 
     /// How many pages were dumped, and how many of these the file lacks. Counts them all: not for the open path.
     fn census(&self) -> Census;
+}
+
+/// Why memory could not be written.
+#[derive(Debug)]
+pub enum Unwritten {
+    /// It cannot be read either.
+    Fault(Fault),
+    /// The image is only read.
+    ReadOnly,
+    /// An overlay holds as many bytes of changes as it may.
+    Full(usize),
+    /// The operating system refused.
+    Io(io::Error),
+}
+
+impl From<Fault> for Unwritten {
+    fn from(why: Fault) -> Self {
+        Self::Fault(why)
+    }
 }
 
 /// A count of an image's pages.
@@ -135,6 +168,7 @@ pub struct Census {
 }
 
 /// An opened image.
+#[derive(Clone)]
 pub struct Image {
     /// The format's name.
     pub format: &'static str,

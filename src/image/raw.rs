@@ -6,8 +6,6 @@ use crate::{Error, Result};
 use std::str::FromStr;
 use std::sync::Arc;
 
-pub(crate) const NAME: &str = "raw memory";
-
 /// Which physical memory a raw file holds: ranges `BASE[:LENGTH][@OFFSET]`, separated by commas.
 ///
 /// A range without an offset follows in the file on the one before it; the first begins at 0. A range without a length
@@ -69,6 +67,9 @@ fn number(text: &str) -> Result<u64, String> {
 }
 
 impl RawMemory {
+    /// The format's name.
+    pub(crate) const NAME: &str = "raw memory";
+
     /// The ranges' places in a file of `size` bytes.
     fn extents(&self, size: u64) -> Result<Vec<Extent>, String> {
         let unplaced = "a range needs a length if the next one has no offset";
@@ -134,7 +135,7 @@ pub(crate) fn layouts(size: u64) -> impl Iterator<Item = (&'static str, RawMemor
 pub(crate) fn open(source: Arc<dyn Source>, layout: &RawMemory) -> Result<Image> {
     let extents = layout.extents(source.len()).map_err(|what| Error::Usage(format!("raw memory: {what}")))?;
     let plain = Plain { segments: extents.len(), ..Plain::default() };
-    Ok(Stretches::new(source, &extents).image(NAME, plain))
+    Ok(Stretches { writable: true, ..Stretches::new(source, &extents) }.image(RawMemory::NAME, plain))
 }
 
 #[cfg(test)]

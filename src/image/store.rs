@@ -15,11 +15,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering, compiler_fence};
 
-/// A file (or a device) opened for reading.
+/// A file (or a device) opened for reading, perhaps also for writing.
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
     bytes: Bytes,
+    writable: bool,
 }
 
 #[derive(Debug)]
@@ -35,10 +36,23 @@ impl Store {
     /// # Errors
     /// [`Error::Io`], also for a directory, a pipe or an empty file.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_as(path, false)
+    }
+
+    /// The same, for writing too. What is written through [`Source::writer`] is read at once: a mapping is a shared one.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    pub fn open_writable(path: &Path) -> Result<Self> {
+        Self::open_as(path, true)
+    }
+
+    fn open_as(path: &Path, writable: bool) -> Result<Self> {
         // A pipe without a writer would make open(2) wait for one; elsewhere the flag changes nothing.
-        let nonblocking = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+        let nonblocking =
+            File::options().read(true).write(writable).custom_flags(libc::O_NONBLOCK).open(path);
         let file = nonblocking.map_err(Error::io(path))?;
-        Self::of(file, path)
+        Ok(Self { writable, ..Self::of(file, path)? })
     }
 
     /// A file that is open already; `path` is its name in messages.
@@ -63,7 +77,7 @@ impl Store {
             (false, Some(mapped)) => Bytes::Mapped(mapped, file),
             _ => Bytes::File(file, len),
         };
-        Ok(Self { path: path.to_owned(), bytes })
+        Ok(Self { path: path.to_owned(), bytes, writable: false })
     }
 }
 
@@ -112,6 +126,11 @@ impl Source for Store {
     fn read_lone_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         let (Bytes::Mapped(_, file) | Bytes::File(file, _)) = &self.bytes;
         file.read_at(buf, offset)
+    }
+
+    fn writer(&self) -> Option<&File> {
+        let (Bytes::Mapped(_, file) | Bytes::File(file, _)) = &self.bytes;
+        self.writable.then_some(file)
     }
 }
 

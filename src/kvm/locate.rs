@@ -1,6 +1,6 @@
 //! Finds the kernel in an image that tells nothing of virtual addresses.
 
-use crate::image::{Image, Settings, Source, raw};
+use crate::image::{Image, RawMemory, Settings, Source, raw};
 use crate::kernel::linux::Told;
 use crate::kernel::{self, Found, Hints};
 use crate::space::{Phys, Space};
@@ -50,7 +50,7 @@ pub(super) fn recognise_raw(
         None if machine.is_none() => Err(Error::UnknownFormat { path, tried }),
         None => {
             let why = failed.map(|why| why.to_string()).unwrap_or_default();
-            Err(Error::UnknownFormat { path, tried: format!("{tried}; {}: {why}", raw::NAME) })
+            Err(Error::UnknownFormat { path, tried: format!("{tried}; {}: {why}", RawMemory::NAME) })
         }
     }
 }

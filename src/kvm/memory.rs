@@ -39,15 +39,6 @@ impl Kvm {
         self.read2(va as u64, buf)
     }
 
-    /// kvm_write(3).
-    ///
-    /// # Errors
-    /// Always, in libkvm's words: a dump cannot be written.
-    pub fn write(&self, va: usize, data: &[u8]) -> Result<usize> {
-        let _ = (va, data);
-        self.noted(Err(Error::ReadOnly))
-    }
-
     /// kvm_readstr(3): the bytes of a NUL-terminated string in kernel memory, without the NUL.
     ///
     /// # Errors

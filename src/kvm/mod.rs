@@ -11,11 +11,13 @@ mod memory;
 mod names;
 mod percpu;
 mod procs;
+mod writing;
 
 pub use machine::SWIF_DEV_PREFIX;
 pub use names::{Nlist, number};
+pub(crate) use writing::{digits, show};
 
-use crate::image::{self, Census, Image, RawMemory, Source, Store, raw};
+use crate::image::{self, Census, Image, Overlay, RawMemory, Source, Store, raw};
 use crate::kernel::frames::{self, Frame, Rules, Traps};
 use crate::kernel::{self, Evidence, Found, Hints, Kernel, Listing, Process, Thread, unwind};
 use crate::pages::{self, Page};
@@ -45,6 +47,8 @@ pub struct Options {
     pub raw_memory: Option<RawMemory>,
     /// What the image does not tell, or tells wrongly.
     pub hints: Hints,
+    /// Raw memory may be written. A dump may not: [`Kvm::with_overlay`] changes what is seen of it.
+    pub write: bool,
 }
 
 /// A kernel image, opened.
@@ -52,9 +56,12 @@ pub struct Kvm {
     image: Arc<Image>,
     space: Arc<Space>,
     symbols: Symbols,
-    found: Option<Result<Found>>,
+    found: Arc<Option<Result<Found>>>,
     hints: Hints,
     verdict: Verdict,
+    /// Writes go into the image itself, unless there is an overlay.
+    writable: bool,
+    overlay: Option<Arc<Overlay>>,
     kernel: OnceLock<Result<Box<dyn Kernel>>>,
     loaded: OnceLock<Vec<Loaded>>,
     strict: AtomicBool,
@@ -125,7 +132,8 @@ impl Kvm {
         let live = || {
             Error::Unsupported("/dev/mem: live kernels cannot be opened by this build; name a dump".into())
         };
-        Self::open_with(corefile.ok_or_else(live)?, options)
+        let write = flags & libc::O_ACCMODE != libc::O_RDONLY;
+        Self::open_with(corefile.ok_or_else(live)?, Options { write, ..options })
     }
 
     /// Opens an image file, or a folder that holds one image and nothing else that looks like one. Reads headers only.
@@ -136,7 +144,8 @@ impl Kvm {
         let (corefile, mut parts) = image::files_of(corefile)?;
         parts.extend(options.image.parts);
         let settings = image::Settings { force: options.force, parts, ..options.image };
-        let source: Arc<dyn Source> = Arc::new(Store::open(&corefile)?);
+        let open = if options.write { Store::open_writable } else { Store::open };
+        let source: Arc<dyn Source> = Arc::new(open(&corefile)?);
         let file = options
             .kernel
             .as_deref()
@@ -148,7 +157,10 @@ impl Kvm {
             None => image::open(source.clone(), &settings)
                 .or_else(|error| locate::recognise_raw(error, source, &symbols, &options.hints)),
         };
-        Self::assemble(image?, symbols, options.hints, &corefile, &settings)
+        let image = image?;
+        let writable = options.write && image.format == RawMemory::NAME;
+        let kvm = Self::assemble(image, symbols, options.hints, &corefile, &settings)?;
+        Ok(Self { writable, ..kvm })
     }
 
     fn assemble(
@@ -183,14 +195,14 @@ impl Kvm {
                 other => other?,
             },
         };
-        Ok(Self::new(Arc::new(image), space, symbols, found, hints, verdict))
+        Ok(Self::new(Arc::new(image), space, symbols, Arc::new(found), hints, verdict))
     }
 
     fn new(
         image: Arc<Image>,
         space: Arc<Space>,
         symbols: Symbols,
-        found: Option<Result<Found>>,
+        found: Arc<Option<Result<Found>>>,
         hints: Hints,
         verdict: Verdict,
     ) -> Self {
@@ -204,6 +216,8 @@ impl Kvm {
             found,
             hints,
             verdict,
+            writable: false,
+            overlay: None,
             kernel,
             loaded: OnceLock::new(),
             strict,
@@ -218,16 +232,13 @@ impl Kvm {
         let symbols = self.symbols.with_resolver(resolver);
         let found = locate::locate(&self.image, &symbols, &self.hints);
         let space = Arc::new(locate::space(&self.image, self.space.machine, found.as_ref()));
-        let other =
-            Self::new(self.image.clone(), space, symbols, found, self.hints.clone(), self.verdict.clone());
-        other.set_user_registers(self.user_registers.load(Ordering::Relaxed));
-        other
+        Self { space, symbols, found: Arc::new(found), ..self.again() }
     }
 
     /// kvm_close(3). Dropping the handle does the same.
     ///
     /// # Errors
-    /// None at present: an image is only read.
+    /// None at present: what is written is written at once.
     pub fn close(self) -> Result<()> {
         Ok(())
     }
@@ -280,12 +291,12 @@ impl Kvm {
     /// # Errors
     /// Why it was not found. Then only physical memory can be read.
     pub fn located(&self) -> Option<Result<&Located, &Error>> {
-        self.found.as_ref().map(|found| found.as_ref().map(|found| &found.located))
+        self.found.as_ref().as_ref().map(|found| found.as_ref().map(|found| &found.located))
     }
 
     /// What the image tells of its Linux kernel; none if there is none.
     pub fn linux(&self) -> Option<&Arc<kernel::linux::Told>> {
-        self.found.as_ref()?.as_ref().ok()?.linux.as_ref()
+        self.found.as_ref().as_ref()?.as_ref().ok()?.linux.as_ref()
     }
 
     /// kvm_kerndisp(3): by how much the kernel's addresses are higher than its file's. Both can be read.

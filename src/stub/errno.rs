@@ -16,6 +16,8 @@ pub(super) const FAULT: u8 = 14;
 pub(super) const INVALID: u8 = 22;
 /// No more files can be open.
 pub(super) const TOO_MANY: u8 = 24;
+/// No room for more.
+pub(super) const FULL: u8 = 28;
 /// A write.
 pub(super) const READ_ONLY: u8 = 30;
 /// A register that was not saved.

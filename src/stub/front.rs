@@ -3,9 +3,10 @@
 use super::gdbstub_core::Core;
 use super::target::KernelTarget;
 use super::transport::{Event, Transport};
+use super::writes::Writes;
 use super::{
     encode, errno, files, host, libraries, lldb_threads, memory, offsets, osdata, physical, quiet, registers,
-    resolve, resume, search, threads, vmcoreinfo,
+    resolve, resume, search, threads, vmcoreinfo, writes,
 };
 use crate::Kvm;
 use crate::symbols::served::SymbolFile;
@@ -83,12 +84,12 @@ static ROWS: &[Row] = &[
     begins("x", memory::x),
     begins("MultiMemRead:", memory::ranges),
     begins("qSearch:memory:", search::memory),
-    begins("G", resume::write),
-    begins("M", resume::write),
-    begins("P", resume::write),
-    begins("X", resume::write),
-    begins("Z", resume::breakpoint),
-    begins("z", resume::breakpoint),
+    begins("G", writes::registers),
+    begins("M", writes::hexadecimal),
+    begins("P", writes::registers),
+    begins("X", writes::binary),
+    begins("Z", resume::set_breakpoint),
+    begins("z", resume::remove_breakpoint),
     is("vCont?", |_, _| Reply::Unsupported),
     begins("vCont", resume::resume),
     begins("c", resume::resume),
@@ -146,8 +147,13 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(kvm: Arc<Kvm>, symbol_file: Arc<SymbolFile>, serve_files: bool) -> Self {
-        let mut target = KernelTarget::new(kvm, symbol_file);
+    pub(super) fn new(
+        kvm: Arc<Kvm>,
+        symbol_file: Arc<SymbolFile>,
+        serve_files: bool,
+        writes: Writes,
+    ) -> Self {
+        let mut target = KernelTarget::new(kvm, symbol_file, writes);
         let core = Core::new(&mut target);
         let mut session = Self {
             target,
@@ -186,6 +192,12 @@ impl Session {
     /// The packets that answer a packet.
     pub(super) fn answer(&mut self, packet: &[u8]) -> Vec<u8> {
         log::trace!("<- {}", String::from_utf8_lossy(packet.get(..200).unwrap_or(packet)));
+        // A long write comes in many packets.
+        let writes = matches!(packet, [b'M' | b'X', b'0'..=b'9' | b'a'..=b'f', ..]);
+        if !writes && self.target.writes.changed.take() {
+            self.target.look_again();
+            self.forget();
+        }
         let reply = match row(packet) {
             Some((row, arguments)) => (row.answer)(self, arguments),
             None => Reply::Pass(packet.to_vec()),
@@ -208,6 +220,11 @@ impl Session {
         self.target.show(Arc::new(kvm));
         // The thread that the client has selected is gone, which it does not know yet.
         self.target.selected = None;
+        self.forget();
+    }
+
+    /// Drops what is remembered of documents that a client reads in pieces.
+    fn forget(&mut self) {
         self.threads_xml = None;
         self.osdata = None;
     }

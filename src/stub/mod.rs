@@ -33,3 +33,4 @@ mod target;
 mod threads;
 mod transport;
 mod vmcoreinfo;
+mod writes;

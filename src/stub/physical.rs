@@ -5,7 +5,7 @@ use super::encode;
 use super::front::{Reply, Session};
 use crate::image::Addr;
 use crate::{Error, Kvm, Result, describe};
-use kgdbserver_arch::Pa;
+use kgdbserver_arch::{Pa, Region, Va, Via};
 
 /// `qqemu.Supported`: which of QEMU's own packets there are.
 pub(super) fn supported(_: &mut Session, _: &[u8]) -> Reply {
@@ -36,6 +36,12 @@ pub(super) fn read(kvm: &Kvm, pa: u64, buf: &mut [u8]) -> Result<usize> {
         }
     }
     Ok(done)
+}
+
+/// Writes physical memory; short at what cannot be written.
+pub(super) fn write(kvm: &Kvm, pa: u64, data: &[u8], who: &str) -> Result<usize> {
+    let all = Region { first: Va(0), last: Va(u64::MAX), via: Via::Linear(Pa(0)) };
+    kvm.write_in(&kvm.space().over(vec![all]), Va(pa), data, who)
 }
 
 /// The rest of a page that cannot be read.

@@ -1,6 +1,7 @@
 //! What runs, and what stops it: nothing does. Clients stay calm if they are told so in the right way.
 
 use super::front::{Reply, Session};
+use super::writes::Breakpoint;
 use super::{encode, errno, threads};
 
 const MESSAGE: &str = "This is a kernel image: nothing runs, and nothing can be stepped or continued.\n";
@@ -20,13 +21,32 @@ pub(super) fn resume(session: &mut Session, _: &[u8]) -> Reply {
     Reply::Packets(vec![message, threads::stopped(session, thread, signal)])
 }
 
-/// `Z` and `z`: accepted, and forgotten. An error makes gdb abort `continue`, and lldb write a trap instruction itself.
-pub(super) fn breakpoint(_: &mut Session, arguments: &[u8]) -> Reply {
-    let well_formed = arguments.first().is_some_and(u8::is_ascii_digit) && arguments.get(1) == Some(&b',');
-    if well_formed { Reply::Ok } else { Reply::malformed("TYPE,ADDRESS,KIND") }
+/// `Z`: accepted, and never carried out. An error makes gdb abort `continue`, and lldb write a trap instruction itself.
+/// Where one was accepted nothing is written, so that what a debugger believes to be its trap stays the kernel's code.
+pub(super) fn set_breakpoint(session: &mut Session, arguments: &[u8]) -> Reply {
+    let Some(breakpoint) = breakpoint(arguments) else { return malformed() };
+    match session.target.writes.accept(breakpoint) {
+        true => Reply::Ok,
+        false => Reply::Error(errno::FULL, "more breakpoints than any debugger sets".into()),
+    }
 }
 
-/// `M`, `X`, `G`, `P`: an image is read, not written.
-pub(super) fn write(_: &mut Session, _: &[u8]) -> Reply {
-    Reply::Error(errno::READ_ONLY, "a kernel image cannot be written".into())
+/// `z`: accepted, and forgotten.
+pub(super) fn remove_breakpoint(session: &mut Session, arguments: &[u8]) -> Reply {
+    let Some(breakpoint) = breakpoint(arguments) else { return malformed() };
+    session.target.writes.forget(&breakpoint);
+    Reply::Ok
+}
+
+/// `TYPE,ADDRESS,KIND`, and perhaps conditions behind it. What the kind means depends on the processor; none is longer.
+fn breakpoint(arguments: &[u8]) -> Option<Breakpoint> {
+    let (kind, rest) = (arguments.first().filter(|kind| kind.is_ascii_digit())?, arguments.get(1..)?);
+    let rest = rest.strip_prefix(b",")?;
+    let address = rest.split(|byte| *byte == b',').next()?;
+    let code = matches!(kind, b'0' | b'1');
+    Some(Breakpoint { code, address: encode::number(address)? })
+}
+
+fn malformed() -> Reply {
+    Reply::malformed("TYPE,ADDRESS,KIND")
 }

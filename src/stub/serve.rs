@@ -5,8 +5,10 @@ pub use super::listener::Listener;
 use super::connection::{Crowd, DEBUGGERS, Socket};
 use super::front::Session;
 use super::transport::{Greeting, Transport};
-use crate::Kvm;
+use super::writes::Writes;
+use crate::patch::Patch;
 use crate::symbols::served::SymbolFile;
+use crate::{Kvm, Result};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -62,18 +64,39 @@ impl Write for Stdio {
     }
 }
 
+/// What debuggers may write.
+#[derive(Debug, Clone)]
+pub enum Writing {
+    /// Nothing.
+    Nothing,
+    /// What they see: each has an overlay of its own.
+    Overlay {
+        /// How many bytes it may hold.
+        limit: usize,
+        /// What it begins with.
+        patch: Option<Arc<Patch>>,
+    },
+    /// The image itself, if it was opened for that.
+    Image {
+        /// Without a further step; else each debugger's user must confirm it by `monitor write on`.
+        confirmed: bool,
+    },
+}
+
 /// An image to be served, and the symbol file that goes with it.
 #[derive(Clone)]
 pub struct Server {
     kvm: Arc<Kvm>,
     symbol_file: Arc<SymbolFile>,
     serve_files: bool,
+    writing: Writing,
 }
 
 impl Server {
     /// Prepares an image for debuggers.
     pub fn new(kvm: Arc<Kvm>) -> Self {
-        Self { symbol_file: Arc::new(SymbolFile::new(kvm.clone())), kvm, serve_files: false }
+        let symbol_file = Arc::new(SymbolFile::new(kvm.clone()));
+        Self { symbol_file, kvm, serve_files: false, writing: Writing::Nothing }
     }
 
     /// Lets debuggers read the files that they are told of over the connection, as gdb then does. Without that they open them
@@ -81,6 +104,23 @@ impl Server {
     #[must_use]
     pub fn serve_files(self, serve_files: bool) -> Self {
         Self { serve_files, ..self }
+    }
+
+    /// The same, and what debuggers may write.
+    ///
+    /// # Errors
+    /// A patch that is not this image's.
+    pub fn with_writing(self, writing: Writing) -> Result<Self> {
+        let server = Self { writing, ..self };
+        server.view().map(|_| server)
+    }
+
+    /// The image as a new debugger sees it.
+    fn view(&self) -> Result<Arc<Kvm>> {
+        let Writing::Overlay { limit, patch } = &self.writing else { return Ok(self.kvm.clone()) };
+        let kvm = self.kvm.with_overlay(*limit);
+        patch.as_ref().map_or(Ok(0), |patch| kvm.apply(patch))?;
+        Ok(Arc::new(kvm))
     }
 
     /// Makes the symbol files at once. Debuggers wait a few seconds for them, which may be too short on a busy machine.
@@ -93,7 +133,7 @@ impl Server {
     pub fn stdio(&self) {
         let mut wire = Transport::new(Stdio(io::stdin(), io::stdout()));
         if greeted(&mut wire, "standard input") {
-            self.session(wire);
+            self.session(wire, "standard input");
         }
     }
 
@@ -111,15 +151,20 @@ impl Server {
             return false;
         };
         match socket.expect_debugger() {
-            Ok(()) => self.session(wire),
+            Ok(()) => self.session(wire, peer),
             Err(error) => log::info!("debugger lost: {error}"),
         }
         true
     }
 
-    fn session(&self, wire: Transport<impl Read + Write>) {
+    fn session(&self, wire: Transport<impl Read + Write>, who: &str) {
         log::info!("debugger connected");
-        let mut session = Session::new(self.kvm.clone(), self.symbol_file.clone(), self.serve_files);
+        let kvm = match self.view() {
+            Ok(kvm) => kvm,
+            Err(error) => return log::error!("no overlay for the debugger: {error}"),
+        };
+        let writes = Writes::new(&self.writing, who);
+        let mut session = Session::new(kvm, self.symbol_file.clone(), self.serve_files, writes);
         match session.run(wire) {
             Ok(()) => log::info!("debugger left"),
             Err(error) => log::info!("debugger lost: {error}"),

@@ -1,5 +1,6 @@
 //! Whose memory an address means: the kernel's, or else that of a process.
 
+use crate::image::Addr;
 use crate::kernel::Thread;
 use crate::space::Space;
 use crate::{Error, Kvm, Result};
@@ -39,6 +40,30 @@ impl Spaces {
         let of = |space: &Space| space.gap(Va(va), 1 << kvm.image().page_shift);
         let user = thread.and_then(|thread| self.of(kvm, thread)).map_or(u64::MAX, |space| of(&space));
         of(kvm.space()).min(user)
+    }
+
+    /// Writes the memory that a read of the same address reads; `who` does, for the log.
+    pub(super) fn write(
+        &self,
+        kvm: &Kvm,
+        thread: Option<&Thread>,
+        va: u64,
+        data: &[u8],
+        who: &str,
+    ) -> Result<usize> {
+        let error = match kvm.write_in(kvm.space(), Va(va), data, who) {
+            Err(error @ Error::Fault { .. }) => error,
+            other => return other,
+        };
+        let space = self.beside(kvm, thread, Va(va));
+        space.map_or(Err(error), |space| kvm.write_in(&space, Va(va), data, who))
+    }
+
+    /// Where an address lies in the image; none if it is not mapped.
+    pub(super) fn place(&self, kvm: &Kvm, thread: Option<&Thread>, va: u64) -> Option<Addr> {
+        let in_kernel = kvm.space().translate(Va(va)).ok();
+        let place = in_kernel.or_else(|| self.beside(kvm, thread, Va(va))?.translate(Va(va)).ok());
+        place.map(|place| place.at)
     }
 
     fn of(&self, kvm: &Kvm, thread: &Thread) -> Option<Arc<Space>> {

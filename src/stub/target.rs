@@ -4,7 +4,9 @@ use super::arch::{AnyArch, AnyRegisters};
 use super::client::Client;
 use super::pauth::Masks;
 use super::spaces::Spaces;
+use super::writes::Writes;
 use super::{describe, errno, monitor, physical};
+use crate::image::Addr;
 use crate::kernel::{Saved, Thread};
 use crate::space::{Access, Space};
 use crate::symbols::served::SymbolFile;
@@ -20,7 +22,7 @@ use gdbstub::target::ext::target_description_xml_override::{
 };
 use gdbstub::target::ext::thread_extra_info::{ThreadExtraInfo, ThreadExtraInfoOps};
 use gdbstub::target::{Target, TargetError, TargetResult};
-use kgdbserver_arch::{Registers, Va};
+use kgdbserver_arch::{Pa, Registers, Va};
 use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
@@ -40,10 +42,11 @@ pub(super) struct KernelTarget {
     /// Described at the session's start, so they stay what they were then.
     masks: Masks,
     pub(super) symbol_file: Arc<SymbolFile>,
+    pub(super) writes: Writes,
 }
 
 impl KernelTarget {
-    pub(super) fn new(kvm: Arc<Kvm>, symbol_file: Arc<SymbolFile>) -> Self {
+    pub(super) fn new(kvm: Arc<Kvm>, symbol_file: Arc<SymbolFile>, writes: Writes) -> Self {
         let masks = Masks::of(&kvm);
         let xml = describe::target_xml(kvm.space().machine.arch, masks.registers());
         let (client, threads, by_tid) = (Client::default(), Vec::new(), HashMap::new());
@@ -58,6 +61,7 @@ impl KernelTarget {
             xml,
             masks,
             symbol_file,
+            writes,
         };
         target.show(kvm);
         target
@@ -71,6 +75,17 @@ impl KernelTarget {
         self.selected = Some(0);
         self.spaces = Spaces::default();
         self.kvm = kvm;
+    }
+
+    /// Reads again what was found in memory, which has changed. The threads that were selected and chosen stay so, if
+    /// they are still there.
+    pub(super) fn look_again(&mut self) {
+        let tid = |at: Option<usize>| at.and_then(|at| Some(self.threads.get(at)?.tid));
+        let (selected, chosen) = (tid(self.selected), tid(self.spaces.chosen.get()));
+        self.show(Arc::new(self.kvm.again()));
+        let position = |tid: Option<u64>| tid.and_then(|tid| self.by_tid.get(&tid).copied());
+        self.selected = position(selected);
+        self.spaces.chosen.set(position(chosen));
     }
 
     /// All threads, the crashed one first; never empty.
@@ -110,6 +125,23 @@ impl KernelTarget {
         let thread = self.whose()?;
         let kernels = matches!(self.kvm.space().cell(va).access, Access::Mapped(_));
         self.spaces.beside(&self.kvm, Some(thread), va).filter(|_| !kernels).map(|space| (thread, space))
+    }
+
+    /// Writes memory as this debugger sees it; short at what cannot be written.
+    pub(super) fn write(&self, va: u64, data: &[u8]) -> crate::Result<usize> {
+        self.writes.changed.set(true);
+        match self.physical {
+            true => physical::write(&self.kvm, va, data, &self.writes.who),
+            false => self.spaces.write(&self.kvm, self.whose(), va, data, &self.writes.who),
+        }
+    }
+
+    /// Where an address lies in the image.
+    pub(super) fn place(&self, va: u64) -> Option<Addr> {
+        match self.physical {
+            true => Some(Addr::Phys(Pa(va))),
+            false => self.spaces.place(&self.kvm, self.whose(), va),
+        }
     }
 
     /// The thread whose process's memory user addresses mean. lldb does not say which it reads for, so there it is the

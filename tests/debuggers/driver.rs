@@ -22,8 +22,13 @@ pub(crate) struct Server {
 impl Server {
     /// Serves files on a free port.
     pub(crate) fn start(files: &[&Path]) -> Self {
+        Self::start_with(files, &[])
+    }
+
+    /// The same, with more options.
+    pub(crate) fn start_with(files: &[&Path], options: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let (child, place) = serve(files, ":0", folder.path());
+        let (child, place) = serve(files, &[&["--listen", ":0"], options].concat(), folder.path());
         let port = place.strip_prefix("port ").unwrap_or_else(|| panic!("no port: {place}")).to_owned();
         Self { child, port, folder }
     }
@@ -37,7 +42,8 @@ impl Server {
     /// Serves files on a socket in the file system, whose path is the port.
     pub(crate) fn on_socket(files: &[&Path]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let (child, port) = serve(files, &format!("unix:{}/socket", folder.path().display()), folder.path());
+        let socket = format!("unix:{}/socket", folder.path().display());
+        let (child, port) = serve(files, &["--listen", &socket], folder.path());
         Self { child, port, folder }
     }
 
@@ -68,9 +74,9 @@ pub(crate) fn server_program(cache: &Path) -> Command {
 }
 
 /// Starts the server, with its cache in a folder; returns it and where it listens, in its own words.
-fn serve(files: &[&Path], address: &str, cache: &Path) -> (Child, String) {
+fn serve(files: &[&Path], options: &[&str], cache: &Path) -> (Child, String) {
     let mut command = server_program(cache);
-    command.args(files).args(["--listen", address]).stdin(Stdio::null()).stderr(Stdio::piped());
+    command.args(files).args(options).stdin(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("start the server");
     let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
     let mut said = String::new();

@@ -25,3 +25,4 @@ mod scene;
 mod started;
 #[path = "../synth/mod.rs"]
 mod synth;
+mod writing;

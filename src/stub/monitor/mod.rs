@@ -1,4 +1,4 @@
-//! `monitor`: commands of our own, typed in the debugger. One file each; all only read.
+//! `monitor`: commands of our own, typed in the debugger. One file each.
 
 mod bt;
 mod dmesg;
@@ -8,6 +8,7 @@ mod info;
 mod loadavg;
 mod modules;
 mod nlist;
+mod overlay;
 mod ps;
 mod strings;
 mod swap;
@@ -15,6 +16,7 @@ mod sym;
 mod threads;
 mod user;
 mod vtop;
+mod write;
 
 use super::target::KernelTarget;
 
@@ -61,6 +63,18 @@ static COMMANDS: &[Command] = &[
         arguments: "[TID]",
         help: "whose memory user addresses mean; without TID: gdb's selected thread's, in lldb the first one's",
         run: user::run,
+    },
+    Command {
+        name: "overlay",
+        arguments: "[...]",
+        help: "what this debugger wrote (--overlay); revert [ADDRESS|SYMBOL], save FILE, load FILE",
+        run: overlay::run,
+    },
+    Command {
+        name: "write",
+        arguments: "[on|off]",
+        help: "whether the machine's own memory may be written (--write)",
+        run: write::run,
     },
     Command { name: "loadavg", arguments: "", help: "load average", run: loadavg::run },
     Command { name: "swap", arguments: "", help: "swap devices", run: swap::run },
