@@ -102,7 +102,8 @@ class Image:
     append: str = ""
     end: str = "alive"
     """How the guest is when the image is taken: alive; dead of a "crash"; or that, and in the hands of another kernel,
-    "kexec", which saves /proc/vmcore as elf.dump."""
+    "kexec", which saves /proc/vmcore as elf.dump. Of one that is "live" no image is taken: its kernel and its initramfs
+    are kept, and `live.py` boots it."""
 
 
 RAW = ("ram.img",)
@@ -142,6 +143,8 @@ DEFAULT = (
     Image("amd64-612", "6.12, RAM with a hole", AMD64_612, LA48, ("kdump-zlib.dump", *RAW), "3G"),
     Image("amd64-new", "the newest in backports", AMD64_NEW, LA48, PLAIN),
     Image("arm64", "6.1, signed return addresses", ARM64_61, PAC, PLAIN + SOME),
+    Image("live-amd64", "6.1, to be looked at while it runs", AMD64_61, LA48, (), end="live"),
+    Image("live-arm64", "6.1, the same", ARM64_61, PAC, (), end="live"),
 )
 
 MORE = (

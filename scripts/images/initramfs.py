@@ -1,6 +1,7 @@
 """The guest's file system: the cpio archive ("newc") that the kernel unpacks at its start."""
 
 import gzip
+import re
 import stat
 import subprocess
 from collections.abc import Iterable
@@ -11,7 +12,8 @@ from kernel import Kernel, load_order
 
 GUEST = Path(__file__).parent / "guest"
 
-DEVICES = ("virtio_pci", "virtio_mmio", "virtio_blk", "qemu_fw_cfg")  # the last takes VMCOREINFO to QEMU
+# qemu_fw_cfg takes VMCOREINFO to QEMU.
+DEVICES = ("virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", "qemu_fw_cfg")
 # xfs asks for a crc32c that it does not depend on; there is nobody to load it later.
 SIGHTS = ("crc32c_generic", "loop", "fuse", "tun", "overlay", "bridge", "nbd", "dm-mod", "xfs")
 
@@ -54,7 +56,7 @@ def compile_cast(arch: str, native: str, folder: Path) -> bytes:
 
 def build(kernel: Kernel, busybox: bytes, cast: bytes) -> bytes:
     archive = Cpio()
-    for folder in ("bin", "dev", "proc", "sys", "tmp", "modules"):
+    for folder in ("bin", "dev", "etc", "proc", "sys", "tmp", "modules"):
         archive.folder(folder)
     # Process 1 has its input and output here before it can mount anything.
     archive.add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
@@ -74,6 +76,22 @@ def build(kernel: Kernel, busybox: bytes, cast: bytes) -> bytes:
 
 def lines(names: Iterable[str]) -> bytes:
     return "".join(f"{name}\n" for name in names).encode()
+
+
+def with_server(initramfs: bytes, server: Path) -> bytes:
+    """The same with our own program, and with the libraries that it needs if it is not linked statically."""
+    archive = Cpio()
+    archive.program("bin/kgdbserver", server.read_bytes())
+    listed = subprocess.run(["ldd", server], text=True, capture_output=True).stdout
+    folders: set[str] = set()
+    for library in re.findall(r"(/\S+) \(0x", listed):
+        path = Path(library.lstrip("/"))
+        for folder in reversed(path.parents[:-1]):
+            if str(folder) not in folders:
+                archive.folder(str(folder))
+                folders.add(str(folder))
+        archive.program(str(path), Path(library).read_bytes())
+    return initramfs + archive.finish()
 
 
 def for_crash(initramfs: bytes, kernel: Kernel) -> bytes:

@@ -20,6 +20,7 @@ ENDS = {
     "alive": "panic=-1",
     "crash": "rig=crash panic=0",
     "kexec": "rig=kexec panic=-1 crashkernel=192M",
+    "live": "rig=live panic=-1",
 }
 LAST_WORDS = {
     "alive": "@@ end",

@@ -99,8 +99,12 @@ class Workshop:
             made.mkdir()
             packages = self.newest(image)
             vmlinuz, contents = self.prepare(image, packages, work)
-            self.boot(image, vmlinuz, contents, made)
-            self.convert(image, made, work)
+            if image.end == "live":
+                shutil.copy(vmlinuz, made / "vmlinuz")
+                contents.rename(made / "initramfs")
+            else:
+                self.boot(image, vmlinuz, contents, made)
+                self.convert(image, made, work)
             (made / "made-from").write_text(f"kernel {packages}\nrecipe {recipe(image)}\n")
             shutil.rmtree(self.root / image.name, ignore_errors=True)
             made.rename(self.root / image.name)
