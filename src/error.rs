@@ -16,6 +16,14 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
+    /// A running kernel that may not be read.
+    #[error("{}: {why}", path.display())]
+    Denied {
+        /// Its device.
+        path: PathBuf,
+        /// The reason, and what to do.
+        why: String,
+    },
     /// No format recognised the file.
     #[error("{}: not a kernel image that this build knows (tried: {tried})", path.display())]
     UnknownFormat {

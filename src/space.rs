@@ -1,6 +1,6 @@
 //! Virtual memory: regions over an image.
 
-use crate::image::{Addr, Memory, Unwritten};
+use crate::image::{Addr, Memory, Moment, Unwritten};
 use crate::{Error, Result};
 use kgdbserver_arch::{
     Fault, HashTable, Machine, Mapped, Pa, Radix, ReadPhys, Region, Rights, Step, Va, Via,
@@ -79,6 +79,20 @@ impl Space {
     /// Another space over the same memory: a process's own.
     pub fn over(&self, regions: Vec<Region>) -> Self {
         Self { machine: self.machine, regions, memory: self.memory.clone() }
+    }
+
+    /// The same of a running kernel with pages that are read once, for the time of one question; else the same.
+    pub fn moment(self: &Arc<Self>) -> Arc<Self> {
+        if !self.is_live() {
+            return self.clone();
+        }
+        let memory = Arc::new(Moment::new(self.memory.clone()));
+        Arc::new(Self { machine: self.machine, regions: self.regions.clone(), memory })
+    }
+
+    /// Whether it changes while it is read.
+    pub fn is_live(&self) -> bool {
+        self.memory.is_live()
     }
 
     /// The regions, in the order in which they are tried.

@@ -1,6 +1,7 @@
 //! Which of the arguments are the kernel and the image.
 
 use super::{Failure, Named};
+use kgdbserver::image::live::User;
 use kgdbserver::image::{self, Settings, Store};
 use kgdbserver::kernel::Hints;
 use kgdbserver::kvm::{Kvm, Options};
@@ -39,7 +40,7 @@ impl Files {
     ) -> Result<(Self, Vec<OsString>), Failure> {
         let (image, found_kernel) = match named.wrapping.find()? {
             Some(found) => (Some(found.image), found.kernel),
-            None => (named.core.as_ref().map(PathBuf::from), None),
+            None => (named.image(), None),
         };
         let mut files = Self { kernel: named.kernel.as_ref().map(PathBuf::from), image, parts: Vec::new() };
         let candidates = arguments.len().saturating_sub(keep);
@@ -111,6 +112,7 @@ impl Files {
     /// The same, perhaps for writing too.
     pub(super) fn open_as(&self, named: &Named, write: bool) -> Result<Kvm, Failure> {
         let image = self.image.as_deref().ok_or_else(|| Failure::Usage("no image".into()))?;
+        let user = User::find(named.user.as_deref());
         let options = Options {
             kernel: self.kernel.clone(),
             resolver: None,
@@ -125,6 +127,11 @@ impl Files {
             },
         };
         let kvm = Kvm::open_with(image, options)?;
+        if kvm.is_live() {
+            // What it takes from files of the system it reads now.
+            let _ = kvm.kernel();
+            user?.become_it()?;
+        }
         kvm.set_user_registers(named.user_regs);
         kvm.image().warnings.iter().for_each(|warning| log::warn!("{}: {warning}", image.display()));
         match kvm.verdict() {

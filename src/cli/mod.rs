@@ -21,7 +21,7 @@ mod writing;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use kgdbserver::Kvm;
-use kgdbserver::image::RawMemory;
+use kgdbserver::image::{RawMemory, live};
 use kgdbserver::kernel::Listing;
 use kgdbserver::report::Which;
 use kgdbserver_arch::Va;
@@ -97,6 +97,15 @@ struct Named {
     /// The image, whatever its content.
     #[arg(short, long, value_name = "IMAGE", visible_short_alias = 'M')]
     core: Option<OsString>,
+    /// The kernel that runs on this machine, which goes on running (needs root).
+    #[arg(long, conflicts_with_all = ["core", "dump", "raw_memory"])]
+    live: bool,
+    /// The same, by /proc/kcore that a parent process opened and passed on as this descriptor.
+    #[arg(long, value_name = "N", conflicts_with_all = ["live", "core", "dump", "raw_memory"])]
+    kcore_fd: Option<u32>,
+    /// Whom to go on as, once the running kernel is open [who called sudo, or nobody].
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
     /// Go on although the kernel file does not belong to the image, or the image contradicts itself.
     #[arg(short, long)]
     force: bool,
@@ -119,6 +128,15 @@ struct Named {
     /// Show the registers that threads had in user space, not those that the kernel saved when it switched them (Linux).
     #[arg(long)]
     user_regs: bool,
+}
+
+impl Named {
+    /// The image, where an option names it.
+    fn image(&self) -> Option<PathBuf> {
+        let passed = || self.kcore_fd.map(|number| format!("fd:{number}").into());
+        let live = || self.live.then(|| live::DEFAULT.into());
+        self.core.as_ref().map(PathBuf::from).or_else(passed).or_else(live)
+    }
 }
 
 fn address(text: &str) -> Result<u64, String> {

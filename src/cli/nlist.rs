@@ -17,7 +17,7 @@ pub(super) struct NlistCommand {
     #[arg(long)]
     json: bool,
     /// The kernel file and the image, in any order, then the names.
-    #[arg(value_name = "[KERNEL] IMAGE NAME", required_unless_present_any = ["core", "dump"])]
+    #[arg(value_name = "[KERNEL] IMAGE NAME", required_unless_present_any = ["core", "dump", "live", "kcore_fd"])]
     arguments: Vec<OsString>,
     /// Names, whatever files there are.
     #[arg(last = true, value_name = "NAME")]

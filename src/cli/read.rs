@@ -28,7 +28,7 @@ pub(super) struct Read {
     #[arg(long)]
     raw: bool,
     /// The kernel file and the image, in any order; then an address or SYMBOL[+OFFSET], and a number of bytes.
-    #[arg(value_name = "[KERNEL] IMAGE ADDRESS LENGTH", required_unless_present_any = ["core", "dump"])]
+    #[arg(value_name = "[KERNEL] IMAGE ADDRESS LENGTH", required_unless_present_any = ["core", "dump", "live", "kcore_fd"])]
     arguments: Vec<OsString>,
 }
 

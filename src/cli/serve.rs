@@ -19,7 +19,7 @@ pub(super) struct Serve {
     #[command(flatten)]
     how: How,
     /// The kernel file and the image, in any order.
-    #[arg(value_name = "[KERNEL] IMAGE", required_unless_present_any = ["core", "dump"])]
+    #[arg(value_name = "[KERNEL] IMAGE", required_unless_present_any = ["core", "dump", "live", "kcore_fd"])]
     arguments: Vec<OsString>,
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Vtop {
     #[arg(long)]
     json: bool,
     /// The kernel file and the image, in any order, then addresses or SYMBOL[+OFFSET].
-    #[arg(value_name = "[KERNEL] IMAGE ADDRESS", required_unless_present_any = ["core", "dump"])]
+    #[arg(value_name = "[KERNEL] IMAGE ADDRESS", required_unless_present_any = ["core", "dump", "live", "kcore_fd"])]
     arguments: Vec<OsString>,
 }
 

@@ -14,7 +14,10 @@ mod header;
 mod kdump;
 mod keys;
 mod lime;
+#[allow(unsafe_code)] // what the systems' own interfaces need
+pub mod live;
 mod minidump;
+mod moment;
 mod notes;
 pub mod overlay;
 mod packed;
@@ -30,6 +33,7 @@ mod unpacked;
 mod wrapped;
 
 pub use facts::Facts;
+pub(crate) use moment::Moment;
 pub use notes::{Note, PRSTATUS};
 pub use overlay::Overlay;
 pub use raw::RawMemory;
@@ -137,6 +141,11 @@ pub trait Memory: Send + Sync {
 
     /// How many pages were dumped, and how many of these the file lacks. Counts them all: not for the open path.
     fn census(&self) -> Census;
+
+    /// Whether it is that of a system that runs: then it changes while it is read.
+    fn is_live(&self) -> bool {
+        false
+    }
 }
 
 /// Why memory could not be written.

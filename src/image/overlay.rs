@@ -252,6 +252,10 @@ impl Memory for Overlay {
     fn census(&self) -> Census {
         self.below.census()
     }
+
+    fn is_live(&self) -> bool {
+        self.below.is_live()
+    }
 }
 
 #[cfg(test)]

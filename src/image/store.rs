@@ -55,6 +55,11 @@ impl Store {
         Ok(Self { writable, ..Self::of(file, path)? })
     }
 
+    /// A device that can be read at any offset, and has no end that it tells of. It is never mapped.
+    pub(super) fn device(file: File, path: &Path) -> Self {
+        Self { path: path.to_owned(), bytes: Bytes::File(file, i64::MAX.cast_unsigned()), writable: false }
+    }
+
     /// A file that is open already; `path` is its name in messages.
     ///
     /// # Errors

@@ -280,12 +280,18 @@ pub struct Hints {
     pub vmcoreinfo: Option<PathBuf>,
     /// Where VMCOREINFO lies in physical memory.
     pub vmcoreinfo_at: Option<Pa>,
+    /// Where the system that runs says that its VMCOREINFO lies; believed if the image has none.
+    pub noted_at: Option<Pa>,
+    /// A file with the kernel's BTF, read before that in memory.
+    pub btf: Option<PathBuf>,
+    /// A file with the kernel's symbols, read if those in memory cannot be.
+    pub kallsyms: Option<PathBuf>,
     /// Memory is searched for VMCOREINFO only where it is likely.
     pub search_briefly: bool,
 }
 
 /// A kernel found in an image that holds nothing but physical memory.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Found {
     /// The machine that was imaged.
     pub machine: Machine,

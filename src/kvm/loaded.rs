@@ -10,7 +10,7 @@ impl Kvm {
     /// The modules whose memory is known, read when first asked for; none where the image cannot tell.
     pub fn loaded(&self) -> &[Loaded] {
         self.loaded.get_or_init(|| {
-            let modules = self.kernel().and_then(|kernel| kernel.modules(&self.space));
+            let modules = self.list(|kernel, mem| kernel.modules(mem));
             let modules = modules.map(|list| list.items).unwrap_or_default();
             modules.into_iter().filter(|module| !module.parts.is_empty()).map(Loaded::new).collect()
         })

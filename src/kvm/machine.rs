@@ -14,7 +14,7 @@ impl Kvm {
     /// # Errors
     /// The kernel has no `averunnable`, or it cannot be read or believed.
     pub fn getloadavg(&self) -> Result<[f64; 3]> {
-        self.noted(self.kernel().and_then(|kernel| kernel.loadavg(self.space())))
+        self.noted(self.ask(|kernel, mem| kernel.loadavg(mem)))
     }
 
     /// kvm_getswapinfo(3): the swap devices; sizes are in pages. `flags` may be [`SWIF_DEV_PREFIX`]. libkvm's last entry,
@@ -23,7 +23,7 @@ impl Kvm {
     /// # Errors
     /// The kernel has no `swtailq`, or what type information is missing.
     pub fn getswapinfo(&self, flags: i32) -> Result<Listing<Swap>> {
-        let mut devices = self.noted(self.kernel().and_then(|kernel| kernel.swap(self.space())))?;
+        let mut devices = self.noted(self.list(|kernel, mem| kernel.swap(mem)))?;
         if flags & SWIF_DEV_PREFIX != 0 {
             // A path is that of a swap file.
             let named = |device: &&mut Swap| !device.name.is_empty() && !device.name.starts_with('/');
@@ -47,7 +47,7 @@ impl Kvm {
     /// # Errors
     /// Neither `cp_time` nor the type information to add up `pc_cp_time`; memory that the image lacks.
     pub fn getcptime(&self) -> Result<CpuTime> {
-        self.noted(self.kernel().and_then(|kernel| kernel.cptime(self.space())))
+        self.noted(self.ask(|kernel, mem| kernel.cptime(mem)))
     }
 
     /// The modules that were loaded, the kernel itself left out.
@@ -55,7 +55,7 @@ impl Kvm {
     /// # Errors
     /// Those of [`Self::kernel`], or no list to begin with.
     pub fn modules(&self) -> Result<Listing<Module>> {
-        self.noted(self.kernel().and_then(|kernel| kernel.modules(self.space())))
+        self.noted(self.list(|kernel, mem| kernel.modules(mem)))
     }
 
     /// The message buffer: from memory, or as the image keeps it beside memory (a textdump has nothing else).
@@ -68,7 +68,7 @@ impl Kvm {
         }
         let read = match self.linux() {
             Some(linux) => linux.log(self.space(), &self.symbols),
-            None => self.kernel().and_then(|kernel| kernel.log(self.space())),
+            None => self.ask(|kernel, mem| kernel.log(mem)),
         };
         self.noted(read.map_err(|error| match error {
             Error::NoSymbol(name) => {

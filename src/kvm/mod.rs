@@ -4,6 +4,7 @@
 //! nothing ([`Kvm::set_strict`] gives libkvm's way), and one process that cannot be read loses that process, not the
 //! list. All state is the handle's.
 
+mod live;
 mod loaded;
 mod locate;
 mod machine;
@@ -17,6 +18,7 @@ pub use machine::SWIF_DEV_PREFIX;
 pub use names::{Nlist, number};
 pub(crate) use writing::{digits, show};
 
+use crate::image::live::{DEFAULT, Device};
 use crate::image::{self, Census, Image, Overlay, RawMemory, Source, Store, raw};
 use crate::kernel::frames::{self, Frame, Rules, Traps};
 use crate::kernel::{self, Evidence, Found, Hints, Kernel, Listing, Process, Thread, unwind};
@@ -129,29 +131,25 @@ impl Kvm {
         if flags & !libc::O_ACCMODE != 0 {
             return Err(Error::Usage("bad flags arg".into()));
         }
-        let live = || {
-            Error::Unsupported("/dev/mem: live kernels cannot be opened by this build; name a dump".into())
-        };
         let write = flags & libc::O_ACCMODE != libc::O_RDONLY;
-        Self::open_with(corefile.ok_or_else(live)?, Options { write, ..options })
+        Self::open_with(corefile.unwrap_or(Path::new(DEFAULT)), Options { write, ..options })
     }
 
-    /// Opens an image file, or a folder that holds one image and nothing else that looks like one. Reads headers only.
+    /// Opens an image file, or a folder that holds one image and nothing else that looks like one. Reads headers only. What
+    /// [`Device::named`] knows is the running kernel.
     ///
     /// # Errors
     /// Those of [`Self::openfiles`].
     pub fn open_with(corefile: &Path, options: Options) -> Result<Self> {
+        if let Some(device) = Device::named(corefile) {
+            return Self::open_live(device, options);
+        }
         let (corefile, mut parts) = image::files_of(corefile)?;
         parts.extend(options.image.parts);
         let settings = image::Settings { force: options.force, parts, ..options.image };
         let open = if options.write { Store::open_writable } else { Store::open };
         let source: Arc<dyn Source> = Arc::new(open(&corefile)?);
-        let file = options
-            .kernel
-            .as_deref()
-            .map(|path| KernelFile::open(Arc::new(Store::open(path)?)))
-            .transpose()?;
-        let symbols = Symbols::new(file.map(Arc::new), options.resolver);
+        let symbols = named(options.kernel.as_deref(), options.resolver)?;
         let image = match &options.raw_memory {
             Some(layout) => raw::open(source, layout),
             None => image::open(source.clone(), &settings)
@@ -177,9 +175,9 @@ impl Kvm {
         let linux = found.as_ref().and_then(|found| found.as_ref().ok()?.linux.as_ref());
         let symbols = match linux {
             Some(told) if symbols.file().is_none() => {
-                told.complete(locate::with_vmlinux(symbols, told, corefile, settings), &space)
+                told.complete(locate::with_vmlinux(symbols, told, corefile, settings), &space, &hints)
             }
-            Some(told) => told.complete(symbols, &space),
+            Some(told) => told.complete(symbols, &space, &hints),
             None => symbols,
         };
         let witness = Witness {
@@ -311,7 +309,7 @@ impl Kvm {
     pub fn kernel(&self) -> Result<&dyn Kernel> {
         let found = self.kernel.get_or_init(|| {
             let linux = self.linux();
-            kernel::find(&Evidence { symbols: &self.symbols, mem: &self.space, linux })
+            kernel::find(&Evidence { symbols: &self.symbols, mem: &self.space.moment(), linux })
         });
         found.as_deref().map_err(|error| Error::Unsupported(error.to_string()))
     }
@@ -327,7 +325,7 @@ impl Kvm {
     /// # Errors
     /// Those of [`Self::kernel`], or no list to begin with.
     pub fn processes(&self) -> Result<Listing<Process>> {
-        self.kernel()?.processes(&self.space)
+        self.list(|kernel, mem| kernel.processes(mem))
     }
 
     /// All threads, the crashed one first.
@@ -335,7 +333,7 @@ impl Kvm {
     /// # Errors
     /// Those of [`Self::kernel`], or no list to begin with.
     pub fn threads(&self) -> Result<Listing<Thread>> {
-        self.kernel()?.threads(&self.space)
+        self.list(|kernel, mem| kernel.threads(mem))
     }
 
     /// The frames of a stack, by the kernel's own unwind table or else by frame pointers, innermost first.
@@ -377,4 +375,10 @@ impl Kvm {
     fn note(&self, error: &Error) {
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = error.to_string();
     }
+}
+
+/// The names of a kernel file, if there is one, and those that a resolver finds.
+fn named(kernel: Option<&Path>, resolver: Option<Resolver>) -> Result<Symbols> {
+    let file = kernel.map(|path| KernelFile::open(Arc::new(Store::open(path)?))).transpose()?;
+    Ok(Symbols::new(file.map(Arc::new), resolver))
 }

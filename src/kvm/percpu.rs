@@ -48,7 +48,7 @@ impl Kvm {
     /// # Errors
     /// "CPU 9 too big" beyond what the kernel was built for, "CPU 9 not found" for a CPU that is absent.
     pub fn dpcpu_setcpu(&self, cpu: u32) -> Result<()> {
-        self.noted(self.kernel().and_then(|kernel| kernel.dpcpu_offset(self.space(), cpu)))?;
+        self.noted(self.ask(|kernel, mem| kernel.dpcpu_offset(mem, cpu)))?;
         self.dpcpu.store(cpu, Ordering::Relaxed);
         Ok(())
     }
@@ -58,7 +58,7 @@ impl Kvm {
     /// # Errors
     /// Those of [`Self::read2`](Kvm::read2).
     pub fn read_zpcpu(&self, base: u64, buf: &mut [u8], cpu: u32) -> Result<usize> {
-        let at = self.noted(self.kernel().and_then(|kernel| kernel.zpcpu(self.space(), Va(base), cpu)))?;
+        let at = self.noted(self.ask(|kernel, mem| kernel.zpcpu(mem, Va(base), cpu)))?;
         self.read2(at.0, buf)
     }
 

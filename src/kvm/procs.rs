@@ -19,7 +19,7 @@ impl Kvm {
     fn select_procs(&self, op: i32, arg: u32) -> Result<Listing<KinfoProc>> {
         let (op, threads) =
             Op::parse(op).ok_or_else(|| Error::Usage(format!("bad getprocs operation {op:#x}")))?;
-        let mut rows = self.kernel()?.getprocs(&self.space, threads || op == Op::All)?;
+        let mut rows = self.list(|kernel, mem| kernel.getprocs(mem, threads || op == Op::All))?;
         let selected: Option<Vec<bool>> = rows.items.iter().map(|row| row.selected(op, arg)).collect();
         let selected = selected.ok_or_else(|| {
             Error::Unsupported(format!(
@@ -38,7 +38,7 @@ impl Kvm {
     /// # Errors
     /// "cannot read user space from dead kernel", and why; or what type information is missing.
     pub fn getargv(&self, proc: &KinfoProc, nchr: usize) -> Result<Listing<String>> {
-        self.noted(self.kernel().and_then(|kernel| kernel.args(self.space(), proc.paddr, nchr)))
+        self.noted(self.ask(|kernel, mem| kernel.args(mem, proc.paddr, nchr)))
     }
 
     /// kvm_getenvv(3): the environment of a process, at most `nchr` bytes of it (0: all).
@@ -46,7 +46,7 @@ impl Kvm {
     /// # Errors
     /// Those of [`Self::getargv`]. The kernel keeps no copy, so minidumps rarely have it.
     pub fn getenvv(&self, proc: &KinfoProc, nchr: usize) -> Result<Listing<String>> {
-        self.noted(self.kernel().and_then(|kernel| kernel.env(self.space(), proc.paddr, nchr)))
+        self.noted(self.ask(|kernel, mem| kernel.env(mem, proc.paddr, nchr)))
     }
 
     /// kvm_getfiles(3): the files that processes have open; of one process where `pid` is given.
@@ -54,7 +54,7 @@ impl Kvm {
     /// # Errors
     /// No such process, no process list, or what type information is missing.
     pub fn getfiles(&self, pid: Option<u32>) -> Result<Listing<OpenFile>> {
-        self.noted(self.kernel().and_then(|kernel| kernel.files(self.space(), pid)))
+        self.noted(self.list(|kernel, mem| kernel.files(mem, pid)))
     }
 
     /// The row of a process.
@@ -62,7 +62,7 @@ impl Kvm {
     /// # Errors
     /// No such process, or no process list.
     pub fn proc(&self, pid: u32) -> Result<KinfoProc> {
-        let rows = self.kernel().and_then(|kernel| kernel.getprocs(self.space(), false))?.items;
+        let rows = self.list(|kernel, mem| kernel.getprocs(mem, false))?.items;
         rows.into_iter().find(|row| row.pid == pid).ok_or_else(|| no_process(pid))
     }
 

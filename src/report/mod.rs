@@ -81,9 +81,11 @@ pub fn info(kvm: &Kvm) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         ("format", format(image)),
         ("machine", machine(kvm)),
-        ("size", format!("{} bytes", image.size)),
         ("pages", format!("{} of {} bytes", census.dumped, 1u64 << image.page_shift)),
     ];
+    if !kvm.is_live() {
+        facts.insert(2, ("size", format!("{} bytes", image.size)));
+    }
     if census.cut_off != 0 {
         let why = match image.facts.parts {
             Some(_) => "in files that are cut off or were not given",

@@ -108,6 +108,7 @@ static ROWS: &[Row] = &[
     begins("qXfer:osdata:read:", osdata::read),
     begins("qXfer:vmcoreinfo:read::", vmcoreinfo::xfer),
     is("qlinux.vmcoreinfo", vmcoreinfo::whole),
+    is("qfThreadInfo", threads::first_numbers),
     begins("qXfer:libraries:read::", libraries::gdb),
     begins("qXfer:libraries-svr4:read::", libraries::lldb),
     begins("qThreadStopInfo", threads::stop_info),
@@ -213,6 +214,14 @@ impl Session {
         let packet = format!("Hg{:x}", thread.tid);
         self.target.selected = Some(position);
         self.core.answer(&mut self.target, packet.as_bytes());
+    }
+
+    /// Looks at a running kernel anew.
+    pub(super) fn look_anew(&mut self) {
+        if self.target.kvm.is_live() {
+            self.target.look_anew();
+            self.threads_xml = None;
+        }
     }
 
     /// Shows the client another view of the image: with other names there may be other threads.

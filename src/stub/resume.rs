@@ -4,6 +4,7 @@ use super::front::{Reply, Session};
 use super::writes::Breakpoint;
 use super::{encode, errno, threads};
 
+const RUNNING: &str = "This kernel runs all the time, and was looked at anew.\n";
 const MESSAGE: &str = "This is a kernel image: nothing runs, and nothing can be stepped or continued.\n";
 
 /// `c`, `s`, `vCont`: a message on the console, and a stop. An error would make lldb lose the connection, and a debug
@@ -11,9 +12,13 @@ const MESSAGE: &str = "This is a kernel image: nothing runs, and nothing can be 
 ///
 /// gdb gets a stop without a signal ("Thread 1 stopped."). A SIGTRAP where it asked for a step is that step done, and
 /// its `step`, `next` and `finish` would go on stepping for ever, as the program counter never leaves the function.
+///
+/// Of a running kernel this is how a debugger sees it as it is now: a stop makes it forget all that it had read.
 pub(super) fn resume(session: &mut Session, _: &[u8]) -> Reply {
+    session.look_anew();
+    let text = if session.target.kvm.is_live() { RUNNING } else { MESSAGE };
     let mut message = b"O".to_vec();
-    message.extend(encode::hex(MESSAGE.as_bytes()));
+    message.extend(encode::hex(text.as_bytes()));
     // Where no thread was selected, gdb takes the one that stops for selected.
     session.select(session.target.selected.unwrap_or(0));
     let Some(thread) = session.target.current() else { return Reply::Packet(message) };

@@ -77,6 +77,14 @@ impl KernelTarget {
         self.kvm = kvm;
     }
 
+    /// Looks at a running kernel anew: which threads and modules there are, and what runs.
+    pub(super) fn look_anew(&mut self) {
+        if self.kvm.is_live() {
+            self.look_again();
+            self.symbol_file = Arc::new(self.symbol_file.anew(self.kvm.clone()));
+        }
+    }
+
     /// Reads again what was found in memory, which has changed. The threads that were selected and chosen stay so, if
     /// they are still there.
     pub(super) fn look_again(&mut self) {
@@ -331,6 +339,7 @@ impl ExecFile for KernelTarget {
 
 impl MonitorCmd for KernelTarget {
     fn handle_monitor_cmd(&mut self, command: &[u8], mut out: ConsoleOutput<'_>) -> Result<(), Error> {
+        self.look_anew();
         out.write_raw(monitor::run(self, &String::from_utf8_lossy(command)).as_bytes());
         Ok(())
     }

@@ -75,10 +75,19 @@ pub(super) fn expedited(session: &Session, thread: &Thread) -> Vec<(usize, Vec<u
 
 /// `qXfer:threads:read`: gdb's way to names, CPUs and states.
 pub(super) fn xfer(session: &mut Session, arguments: &[u8]) -> Reply {
+    if arguments.starts_with(b"0,") {
+        session.look_anew();
+    }
     let xml = session.threads_xml.take().unwrap_or_else(|| threads_xml(session.target.threads()));
     let reply = Reply::xfer(xml.as_bytes(), arguments);
     session.threads_xml = Some(xml);
     reply
+}
+
+/// `qfThreadInfo`: the way to the numbers alone, which gdbstub answers.
+pub(super) fn first_numbers(session: &mut Session, _: &[u8]) -> Reply {
+    session.look_anew();
+    Reply::Pass(b"qfThreadInfo".to_vec())
 }
 
 fn threads_xml(threads: &[Thread]) -> String {

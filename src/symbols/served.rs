@@ -44,6 +44,13 @@ impl SymbolFile {
         Self { kvm, program: OnceLock::new(), shared: OnceLock::new(), modules: OnceLock::new() }
     }
 
+    /// The same of a kernel that was looked at anew: its own names are the same, its modules may be others.
+    #[must_use]
+    pub fn anew(&self, kvm: Arc<Kvm>) -> Self {
+        let (program, shared) = (self.program.clone(), self.shared.clone());
+        Self { kvm, program, shared, modules: OnceLock::new() }
+    }
+
     /// Whether there are names to make one from.
     pub fn is_possible(&self) -> bool {
         self.kvm.symbols().file().is_some() || self.kvm.symbols().table().is_some()

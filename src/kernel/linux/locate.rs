@@ -92,7 +92,11 @@ fn read(image: &Image, hints: &Hints) -> Result<Option<Told>> {
     let notes = image.notes().into_iter().filter(|note| note.name == "VMCOREINFO").map(|note| note.contents);
     let bare = image.plain.as_ref().and_then(|plain| plain.vmcoreinfo.clone());
     let noted = notes.chain(bare).find_map(|range| Vmcoreinfo::parse(&image.contents(&range)?));
-    noted.map_or(Ok(None), |info| told(info, Origin::Note))
+    let named = || hints.noted_at.and_then(|pa| Some((at(image, pa)?, Origin::At(pa))));
+    match noted.map(|info| (info, Origin::Note)).or_else(named) {
+        Some((info, origin)) => told(info, origin),
+        None => Ok(None),
+    }
 }
 
 /// The text at a physical address, up to where the image has no more.

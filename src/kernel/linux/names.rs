@@ -1,10 +1,12 @@
 //! A kernel's names and types, from its file and from its own memory.
 
 use super::told::Told;
+use crate::kernel::Hints;
 use crate::space::Space;
 use crate::symbols::{LazyTable, Symbols, btf, kallsyms};
 use kgdbserver_arch::Va;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 /// Behind the kernel's text lie its data; no kernel is larger.
@@ -22,8 +24,8 @@ const BTF: &[[&str; 2]] = &[
 impl Told {
     /// The kernel's names at the addresses where it runs, and its types: those of its file, if one is given; what that
     /// lacks comes from the image, and is read when first asked for.
-    pub(crate) fn complete(self: &Arc<Self>, symbols: Symbols, mem: &Arc<Space>) -> Symbols {
-        let table = self.symbol_table(mem);
+    pub(crate) fn complete(self: &Arc<Self>, symbols: Symbols, mem: &Arc<Space>, hints: &Hints) -> Symbols {
+        let table = self.symbol_table(mem, hints.kallsyms.clone());
         let slide =
             self.slide(&symbols).or_else(|| self.distance(&symbols, LazyLock::force(&table).as_ref()));
         let told = self.clone();
@@ -31,8 +33,9 @@ impl Told {
             .moved_by(slide.unwrap_or(0))
             .with_table(table)
             .or_told(Arc::new(move |name| told.info.symbol(name)));
-        let (told, mem, names) = (self.clone(), mem.clone(), symbols.clone());
-        symbols.with_btf(Arc::new(move || told.btf(&mem, &names)))
+        let (told, mem, names, file) = (self.clone(), mem.clone(), symbols.clone(), hints.btf.clone());
+        let in_file = move || std::fs::read(file.as_ref()?).ok();
+        symbols.with_btf(Arc::new(move || in_file().or_else(|| told.btf(&mem, &names))))
     }
 
     /// By how much the kernel's addresses are higher than those in its file, where it does not tell: by its own table, or
@@ -44,13 +47,14 @@ impl Told {
     }
 
     /// The image's own table of symbols.
-    fn symbol_table(self: &Arc<Self>, mem: &Arc<Space>) -> LazyTable {
+    fn symbol_table(self: &Arc<Self>, mem: &Arc<Space>, file: Option<PathBuf>) -> LazyTable {
         let (told, mem) = (self.clone(), mem.clone());
         LazyLock::new(Box::new(move || {
             let anchors: Vec<(&str, u64)> =
                 ANCHORS.iter().filter_map(|name| Some((*name, told.info.symbol(name)?))).collect();
             let table = kallsyms::find(&mem, told.range(), &anchors, &|name| told.info.symbol(name));
-            table.inspect_err(|error| log::warn!("the image's own symbols: {error}")).ok()
+            let table = table.inspect_err(|error| log::warn!("the image's own symbols: {error}"));
+            table.ok().or_else(|| in_file(&file?))
         }))
     }
 
@@ -73,4 +77,11 @@ impl Told {
         let start = self.start().unwrap_or_default();
         start..start.saturating_add(IMAGE_LIMIT)
     }
+}
+
+/// The symbols in a file.
+fn in_file(path: &Path) -> Option<kallsyms::Table> {
+    let failed = |error: &dyn std::fmt::Display| log::warn!("{}: {error}", path.display());
+    let text = std::fs::read(path).inspect_err(|error| failed(error)).ok()?;
+    kallsyms::parse(&text).inspect_err(|error| failed(error)).ok()
 }

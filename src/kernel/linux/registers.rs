@@ -1,5 +1,7 @@
 //! Where the registers of tasks are.
 
+mod asleep;
+
 use super::{Linux, noted};
 use crate::kernel::{Saved, Thread};
 use crate::space::Space;
@@ -11,6 +13,7 @@ pub(super) fn saved(linux: &Linux, mem: &Space, task: Va, pid: u32, on_cpu: Opti
     match on_cpu {
         Some(cpu) => match noted::find(linux, pid, cpu) {
             Some(index) => Saved::Noted(index),
+            None if mem.is_live() => Saved::Nowhere("it is running"),
             None => Saved::Nowhere("it was running, and the image has no registers of its CPU"),
         },
         // What thread.sp says then is stale.
@@ -64,6 +67,10 @@ fn goes_on(linux: &Linux, mem: &Space, task: Va, row: &Switched) -> Option<u64> 
 
 /// A thread's registers, as far as they were saved.
 pub(super) fn read(linux: &Linux, mem: &Space, thread: &Thread) -> Result<Registers> {
+    if mem.is_live() { asleep::read(linux, mem, thread) } else { saved_registers(linux, mem, thread) }
+}
+
+fn saved_registers(linux: &Linux, mem: &Space, thread: &Thread) -> Result<Registers> {
     let mut registers = Registers::unknown(linux.machine);
     match thread.saved {
         Saved::Noted(index) => {

@@ -136,7 +136,7 @@ impl Linux {
     }
 
     /// The CPU of a running task, by what the task itself says.
-    fn flagged_cpu(&self, mem: &Space, va: Va) -> Option<u32> {
+    pub(super) fn flagged_cpu(&self, mem: &Space, va: Va) -> Option<u32> {
         number(mem, va, &self.task.on_cpu?).filter(|on_cpu| *on_cpu == 1)?;
         mem.uint(Va(va.0.wrapping_add(self.task.cpu?)), 4).ok().map(|cpu| cpu as u32)
     }
@@ -182,6 +182,7 @@ pub(super) fn list(
     member: u64,
 ) -> impl Iterator<Item = Result<Va>> {
     let mut seen = HashSet::new();
+    let mut before = head;
     let mut next = Some(mem.pointer(head));
     std::iter::from_fn(move || {
         let link = match next.take()? {
@@ -193,6 +194,10 @@ pub(super) fn list(
         if !seen.insert(link) || seen.len() > LIMIT {
             return Some(Err(bad(what, va, "the list comes back to it")));
         }
+        if mem.is_live() && !leads_back(mem, link, before) {
+            return Some(Err(bad(what, va, "it left the list while that was walked")));
+        }
+        before = link;
         match mem.pointer(link) {
             Ok(after) => {
                 next = Some(Ok(after));
@@ -201,4 +206,11 @@ pub(super) fn list(
             Err(error) => Some(Err(Error::BadStructure { what, va, why: error.to_string() })),
         }
     })
+}
+
+/// Whether a link's `prev` is the link that led to it. A task that ends keeps its `next`, so that others may go on from it;
+/// and its memory may soon be another task's, whose `next` is the end of the list.
+fn leads_back(mem: &Space, link: Va, before: Va) -> bool {
+    let prev = Va(link.0.wrapping_add(mem.machine.ptr_bytes.into()));
+    mem.pointer(prev).is_ok_and(|prev| prev == before)
 }

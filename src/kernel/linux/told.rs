@@ -58,7 +58,9 @@ impl fmt::Display for Origin {
 impl Told {
     /// With the registers that the image's notes hold.
     pub(super) fn new(image: &Image, info: Vmcoreinfo, origin: Origin) -> Self {
-        let notes = image.notes().into_iter().filter(|note| note.kind == PRSTATUS && note.name == "CORE");
+        // In /proc/kcore it is of the process that reads, and all zeros.
+        let notes = if image.memory.is_live() { Vec::new() } else { image.notes() };
+        let notes = notes.into_iter().filter(|note| note.kind == PRSTATUS && note.name == "CORE");
         let prstatus = notes.filter_map(|note| image.contents(&note.contents)).collect();
         let notes_big_endian = image.machine.map(|machine| machine.big_endian);
         Self { info, origin, start: None, prstatus, notes_big_endian, paging: None }

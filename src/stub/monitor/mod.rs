@@ -10,6 +10,7 @@ mod modules;
 mod nlist;
 mod overlay;
 mod ps;
+mod refresh;
 mod strings;
 mod swap;
 mod sym;
@@ -75,6 +76,12 @@ static COMMANDS: &[Command] = &[
         arguments: "[on|off]",
         help: "whether the machine's own memory may be written (--write)",
         run: write::run,
+    },
+    Command {
+        name: "refresh",
+        arguments: "",
+        help: "look at a running kernel anew, as every command here does",
+        run: refresh::run,
     },
     Command { name: "loadavg", arguments: "", help: "load average", run: loadavg::run },
     Command { name: "swap", arguments: "", help: "swap devices", run: swap::run },

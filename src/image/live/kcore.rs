@@ -1,0 +1,108 @@
+//! Memory that changes while it is read, and pages of it that Linux does not give away.
+
+use super::page_flags::PageFlags;
+use crate::image::{Addr, Census, Memory};
+use kgdbserver_arch::{Fault, Pa};
+use std::sync::Arc;
+
+const PAGE: u64 = 4096;
+
+/// The memory of a running kernel.
+///
+/// /proc/kcore answers for some pages with zeros that are not there: those that a balloon took or that were unplugged
+/// (since 5.10), whose memory has failed, or that a hypervisor has yet to hand over. What the kernel says of its pages in
+/// /proc/kpageflags tells these zeros from true ones. It is only asked where zeros were read.
+pub(super) struct Running {
+    pub(super) memory: Arc<dyn Memory>,
+    /// None where it may not be read.
+    pub(super) flags: Option<PageFlags>,
+}
+
+impl Running {
+    /// How many of the bytes read at an address may be believed.
+    fn believed(&self, Pa(pa): Pa, bytes: &[u8]) -> Result<usize, Fault> {
+        let Some(flags) = &self.flags else { return Ok(bytes.len()) };
+        let mut done = 0;
+        while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+            let at = pa + done as u64;
+            let len = rest.len().min((PAGE - at % PAGE) as usize);
+            let zeros = rest.get(..len).is_some_and(|piece| piece.iter().all(|byte| *byte == 0));
+            if zeros && flags.is_withheld(at / PAGE) {
+                return if done == 0 { Err(Fault::Excluded(Pa(pa))) } else { Ok(done) };
+            }
+            done += len;
+        }
+        Ok(done)
+    }
+}
+
+impl Memory for Running {
+    fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Fault> {
+        let got = self.memory.read(at, buf)?;
+        match at {
+            Addr::Phys(pa) => self.believed(pa, buf.get(..got).unwrap_or_default()),
+            _ => Ok(got),
+        }
+    }
+
+    fn locate(&self, pa: Pa) -> Result<u64, Fault> {
+        self.memory.locate(pa)
+    }
+
+    fn pages(&self) -> Box<dyn Iterator<Item = Pa> + '_> {
+        self.memory.pages()
+    }
+
+    fn census(&self) -> Census {
+        self.memory.census()
+    }
+
+    fn is_live(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::Source;
+    use crate::image::extents::{Extent, Stretches};
+    use crate::image::store::Store;
+    use std::io::Write;
+    use std::path::Path;
+
+    const OFFLINE: u64 = 1 << 23;
+
+    fn file(bytes: &[u8]) -> std::fs::File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    }
+
+    /// Three pages: one of sevens, one of zeros that are withheld, one of true zeros.
+    fn running() -> Running {
+        let bytes = [vec![7; 4096], vec![0; 8192]].concat();
+        let source: Arc<dyn Source> = Arc::new(Store::device(file(&bytes), Path::new("kcore")));
+        let all = Extent { start: 0, len: 0x3000, offset: 0 };
+        let flags: Vec<u8> = [OFFLINE, OFFLINE, 0].iter().flat_map(|flags| flags.to_ne_bytes()).collect();
+        let flags = Some(PageFlags::new(file(&flags)));
+        Running { memory: Arc::new(Stretches::new(source, &[all])), flags }
+    }
+
+    #[test]
+    fn zeros_of_a_withheld_page_are_none() {
+        let memory = running();
+        let read = |pa, len| memory.read(Addr::Phys(Pa(pa)), &mut vec![0; len]);
+        assert_eq!(read(0, 8), Ok(8), "no zeros");
+        assert_eq!(read(0x1008, 8), Err(Fault::Excluded(Pa(0x1008))));
+        assert_eq!(read(0x2000, 8), Ok(8));
+        assert_eq!(read(0, 0x3000), Ok(0x1000), "up to the page that is withheld");
+        assert!(memory.is_live());
+    }
+
+    #[test]
+    fn without_flags_zeros_are_zeros() {
+        let memory = Running { flags: None, ..running() };
+        assert_eq!(memory.read(Addr::Phys(Pa(0x1008)), &mut [1; 8]), Ok(8));
+    }
+}

@@ -1,0 +1,101 @@
+//! A running Linux kernel.
+
+use super::denial::{self, Observed};
+use super::kcore::Running;
+use super::page_flags::PageFlags;
+use super::{Device, Live, descriptor, iomem};
+use crate::image::{self, Addr, Image, Settings, Source, Store, raw};
+use crate::kernel::Hints;
+use crate::{Error, Result};
+use kgdbserver_arch::{Fault, Pa};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Bytes of an ELF note in front of VMCOREINFO's text: three words, and the name.
+const NOTE_HEADER: u64 = 24;
+const NAME: &str = "running kernel";
+const KCORE: &str = "/proc/kcore";
+/// The bit of CAP_SYS_RAWIO.
+const CAP_SYS_RAWIO: u32 = 17;
+
+pub(super) fn open(device: Device) -> Result<Live> {
+    if device == Device::Kcore && !Path::new(KCORE).exists() && Path::new("/dev/mem").exists() {
+        return open(Device::Mem);
+    }
+    let file = file(device).map_err(|error| denied(device, error.raw_os_error(), false))?;
+    if device != Device::Mem && file.metadata().is_ok_and(|meta| meta.file_type().is_char_device()) {
+        return Err(denied(device, None, true));
+    }
+    let path = device.path();
+    let source: Arc<dyn Source> = Arc::new(Store::device(file, Path::new(&path)));
+    let image = if device == Device::Mem { mem(source)? } else { kcore(source, device)? };
+    let flags = File::open("/proc/kpageflags").ok().map(PageFlags::new);
+    let memory = Arc::new(Running { memory: image.memory, flags });
+    Ok(Live { image: Image { format: NAME, memory, ..image }, hints: hints() })
+}
+
+fn file(device: Device) -> io::Result<File> {
+    match device {
+        Device::Descriptor(number) => descriptor::file(number),
+        _ => File::open(device.path()),
+    }
+}
+
+fn kcore(source: Arc<dyn Source>, device: Device) -> Result<Image> {
+    if let Err(error) = source.read_at(0, &mut [0; 64]) {
+        return Err(denied(device, error.raw_os_error(), true));
+    }
+    image::open(source, &Settings::default())
+}
+
+/// The memory in /dev/mem. That it cannot be read shows where it is tried.
+fn mem(source: Arc<dyn Source>) -> Result<Image> {
+    let text = fs::read_to_string("/proc/iomem").map_err(Error::io("/proc/iomem"))?;
+    let hidden =
+        || Error::Unsupported("/proc/iomem: hides from us where memory is: only root sees it".into());
+    let image = raw::open(source.clone(), &iomem::ranges(&text).ok_or_else(hidden)?)?;
+    let first = image.memory.pages().next().unwrap_or(Pa(0));
+    match image.memory.read(Addr::Phys(first), &mut [0; 8]) {
+        Err(Fault::Unreadable(_)) => {
+            let why = source.read_at(first.0, &mut [0; 8]).err().and_then(|error| error.raw_os_error());
+            Err(denied(Device::Mem, why, true))
+        }
+        _ => Ok(image),
+    }
+}
+
+fn denied(device: Device, errno: Option<i32>, opened: bool) -> Error {
+    let lockdown = fs::read_to_string("/sys/kernel/security/lockdown").ok();
+    let observed = Observed {
+        device,
+        errno,
+        opened,
+        root: rustix::process::geteuid().is_root(),
+        rawio: capable(CAP_SYS_RAWIO),
+        lockdown: lockdown.as_deref(),
+    };
+    Error::Denied { path: device.path().into(), why: denial::explain(&observed) }
+}
+
+/// Whether we have a capability.
+fn capable(bit: u32) -> Option<bool> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    u64::from_str_radix(effective.trim(), 16).ok().map(|set| set >> bit & 1 == 1)
+}
+
+/// What the system tells beside memory. /proc/kcore itself has VMCOREINFO since 4.19.
+fn hints() -> Hints {
+    let note = fs::read_to_string("/sys/kernel/vmcoreinfo").ok();
+    let note = note.as_deref().and_then(|text| text.split_whitespace().next());
+    let at = note.and_then(|digits| u64::from_str_radix(digits.trim_start_matches("0x"), 16).ok());
+    Hints {
+        noted_at: at.filter(|at| *at != 0).and_then(|at| at.checked_add(NOTE_HEADER)).map(Pa),
+        btf: Some("/sys/kernel/btf/vmlinux".into()),
+        kallsyms: Some("/proc/kallsyms".into()),
+        ..Hints::default()
+    }
+}
