@@ -21,6 +21,7 @@ use text::same_lines;
 fn run(saved: &Saved, line: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kgdbserver"));
     command.args(line.split_whitespace()).current_dir(saved.folder.path()).env_remove("RUST_LOG");
+    command.env("XDG_CACHE_HOME", saved.path(".cache"));
     command.output().unwrap()
 }
 
@@ -628,4 +629,102 @@ fn output_that_nobody_reads_is_no_failure_to_speak_of() {
     let output = Command::new("sh").arg("-c").arg(script).current_dir(saved.folder.path()).output().unwrap();
     assert_eq!(text(&output.stderr), "");
     assert_eq!(text(&output.stdout).lines().count(), 1);
+}
+
+/// Files for IDEs and debuggers. That they do what they are for is tested with the programs themselves.
+mod ready {
+    use super::*;
+
+    /// The only configuration that `launch-json` prints, without its name.
+    fn configuration(saved: &Saved, line: &str) -> Value {
+        let mut file = json_of(saved, line);
+        assert_eq!(file["version"], "0.2.0");
+        assert_eq!(file["configurations"].as_array().map(Vec::len), Some(1));
+        let mut configuration = file["configurations"][0].take();
+        let fields = configuration.as_object_mut().unwrap();
+        assert_eq!(fields.remove("name"), Some("kgdbserver: vmcore".into()));
+        fields.remove("miDebuggerPath"); // which gdb there is
+        configuration
+    }
+
+    #[test]
+    fn each_ide_has_a_configuration_of_its_own() {
+        let saved = files();
+        let kernel = saved.kernel.to_str().unwrap();
+        let patience = "settings set plugin.process.gdb-remote.packet-timeout 60";
+        let lldb_dap = json!({
+            "type": "lldb-dap", "request": "attach", "stopOnEntry": true, "program": kernel,
+            "initCommands": [patience], "attachCommands": ["gdb-remote 127.0.0.1:1234"],
+        });
+        assert_eq!(configuration(&saved, "launch-json --ide lldb-dap kernel vmcore"), lldb_dap);
+        let codelldb = json!({
+            "type": "lldb", "request": "attach", "stopOnEntry": true, "initCommands": [patience],
+            "targetCreateCommands": [format!("target create \"{kernel}\"")],
+            "processCreateCommands": ["gdb-remote [::1]:99"],
+        });
+        let line = "launch-json --ide codelldb vmcore kernel --listen [::1]:99";
+        assert_eq!(configuration(&saved, line), codelldb);
+        let gdb_dap = json!({ "type": "gdb", "request": "attach", "target": "127.0.0.1:1234" });
+        assert_eq!(configuration(&saved, "launch-json --ide gdb-dap vmcore"), gdb_dap);
+        for line in ["launch-json kernel vmcore", "launch-json --ide vscode-cppdbg kernel vmcore"] {
+            let mut cppdbg = configuration(&saved, line);
+            let program = cppdbg.as_object_mut().unwrap().remove("program").unwrap();
+            assert!(std::fs::read(program.as_str().unwrap()).unwrap().starts_with(b"\x7fELF\x02\x01\x01\0"));
+            let expected = json!({
+                "type": "cppdbg", "request": "launch", "MIMode": "gdb", "stopAtConnect": true,
+                "cwd": saved.folder.path().to_str().unwrap(), "miDebuggerServerAddress": "127.0.0.1:1234",
+                "setupCommands": [{ "text": "-gdb-set remotetimeout 60" }],
+            });
+            assert_eq!(cppdbg, expected);
+        }
+    }
+
+    #[test]
+    fn sockets_have_a_command_of_their_own_in_lldb() {
+        let saved = files();
+        let line = "launch-json --ide lldb-dap vmcore -l unix:/tmp/socket";
+        let commands = &configuration(&saved, line)["attachCommands"];
+        assert_eq!(commands, &json!(["process connect unix-connect:///tmp/socket"]));
+        let image = saved.path("vmcore").display().to_string();
+        check(
+            &saved,
+            "--emit-gdbinit vmcore -l unix:socket",
+            &format!(
+                "# gdb -x THIS-FILE, while kgdbserver serves {image}
+                set remotetimeout 60
+                target remote {}",
+                saved.path("socket").display()
+            ),
+        );
+        check(
+            &saved,
+            "serve --emit-lldbinit kernel vmcore -l :4",
+            &format!(
+                "# lldb -s THIS-FILE, while kgdbserver serves {image}
+                settings set plugin.process.gdb-remote.packet-timeout 60
+                command regex monitor 's/^(.*)$/process plugin packet monitor %1/'
+                target create \"{}\"
+                gdb-remote 127.0.0.1:4",
+                saved.kernel.display()
+            ),
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_said() {
+        let saved = files();
+        let port = "name the port that the server listens on: 0 is any";
+        check(&saved, "launch-json kernel vmcore --listen :0", &usage(port));
+        check(&saved, "--emit-gdbinit kernel vmcore --listen :0", &usage(port));
+        check(&saved, "launch-json vmcore", &usage("the image tells no names: name its kernel file as well"));
+        let image = saved.path("a\nshell b");
+        std::fs::copy(&saved.vmcore, &image).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_kgdbserver")).arg("--emit-gdbinit").arg(image).output();
+        let said = text(&output.unwrap().stderr);
+        assert!(said.contains("a\\nshell b\": no command can hold this name"), "{said}");
+        let output = run(&saved, "launch-json --ide emacs vmcore");
+        assert_eq!(output.status.code(), Some(2));
+        let known = "[possible values: vscode-cppdbg, codelldb, lldb-dap, gdb-dap]";
+        assert!(text(&output.stderr).contains(known), "{}", text(&output.stderr));
+    }
 }

@@ -291,8 +291,8 @@ mod threads {
         assert!(std::fs::read(&path).unwrap().starts_with(b"\x7fELF"), "{path}");
     }
 
-    /// lldb asks for `qOffsets` first if it has a kernel file; if not, the kernel is one of the libraries: a shared object, and
-    /// otherwise the file that gdb gets.
+    /// lldb asks for `qOffsets` when it has seen that there are no libraries, if it has a kernel file; if not, the kernel is one
+    /// of the libraries then: a shared object, and otherwise the file that gdb gets.
     #[test]
     fn lldb_is_told_of_the_kernel_unless_it_has_it() {
         const E_TYPE: usize = 16;
@@ -300,6 +300,8 @@ mod threads {
         let server = Server::of(&files);
         let mut client = server.connect();
         client.ask(LLDB);
+        let first = document_of(&mut client, "libraries-svr4:read:", 0xffb);
+        assert!(!first.contains("name="), "{first}");
         let xml = document_of(&mut client, "libraries-svr4:read:", 0xffb);
         let names: Vec<&str> =
             xml.split("name=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
@@ -312,6 +314,7 @@ mod threads {
         assert!(shared == program, "the files differ");
         let mut client = server.connect();
         client.ask(LLDB);
+        document_of(&mut client, "libraries-svr4:read:", 0xffb);
         client.ask("qOffsets");
         let xml = document_of(&mut client, "libraries-svr4:read:", 0xffb);
         assert!(!xml.contains("name=") && xml.ends_with("</library-list-svr4>\n"), "{xml}");
@@ -496,8 +499,6 @@ mod memory {
                 &format!(
                     "-> {hello}
                     <- ...
-                    -> x0,0
-                    <- b
                     -> x{at:x},b
                     <- b{shown}
                     -> x0,8

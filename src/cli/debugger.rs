@@ -4,6 +4,7 @@ use super::Failure;
 use kgdbserver::Kvm;
 use std::ffi::OsString;
 use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 /// A kind of debugger.
@@ -22,6 +23,16 @@ impl Debugger {
                 &["lldb", "lldb-22", "lldb-21", "lldb-20", "lldb-19", "lldb-16", "lldb-15", "lldb-14"]
             }
         }
+    }
+
+    /// The first of its programs in `PATH`.
+    pub(super) fn find(self) -> Option<PathBuf> {
+        let path = std::env::var_os("PATH")?;
+        let folders: Vec<PathBuf> =
+            std::env::split_paths(&path).filter(|folder| folder.is_absolute()).collect();
+        let places =
+            self.programs().iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+        places.into_iter().find(|program| program.is_file())
     }
 
     fn arguments(self, kvm: &Kvm, port: u16) -> Vec<OsString> {

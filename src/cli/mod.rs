@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod connect;
 mod debugger;
 mod demo;
 mod dmesg;
@@ -11,6 +12,7 @@ mod open_files;
 mod port_file;
 mod ps;
 mod read;
+mod ready;
 mod serve;
 mod strings;
 mod sym;
@@ -67,6 +69,7 @@ Examples:
   kgdbserver ps kernel vmcore --threads        who was running
   kgdbserver read kernel vmcore hz 4           four bytes of a variable
   kgdbserver info -n last                      the last dump in /var/crash, with its kernel
+  kgdbserver launch-json kernel vmcore         a launch.json for an IDE
   kgdbserver demo                              try it without a dump of your own";
 
 #[derive(Subcommand)]
@@ -85,6 +88,7 @@ enum Command {
     Args(strings::StringsCommand),
     /// Show the environments of processes.
     Env(strings::StringsCommand),
+    LaunchJson(ready::LaunchJson),
     Demo(demo::Demo),
 }
 
@@ -166,6 +170,7 @@ pub(crate) fn run() -> ExitCode {
         Some(Command::Files(files)) => files.run(),
         Some(Command::Args(strings)) => strings.run(Which::Arguments),
         Some(Command::Env(strings)) => strings.run(Which::Environment),
+        Some(Command::LaunchJson(launch)) => launch.run(),
         Some(Command::Demo(demo)) => demo.run(),
     };
     result.unwrap_or_else(|failure| failure.report())

@@ -1,12 +1,15 @@
+use super::connect::Connect;
 use super::debugger::Debugger;
 use super::files::Files;
 use super::port_file::PortFile;
+use super::ready::Ready;
 use super::writing::WritingArgs;
 use super::{Failure, Named, Outcome};
 use clap::Args;
 use kgdbserver::Kvm;
 use kgdbserver::stub::serve::{Address, Listener, Server};
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
@@ -18,6 +21,12 @@ pub(super) struct Serve {
     named: Named,
     #[command(flatten)]
     how: How,
+    /// Serve nothing; print the commands that connect gdb, for gdb -x.
+    #[arg(long, conflicts_with_all = ["stdio", "gdb", "lldb", "emit_lldbinit"])]
+    emit_gdbinit: bool,
+    /// Serve nothing; print the commands that connect lldb, for lldb -s.
+    #[arg(long, conflicts_with_all = ["stdio", "gdb", "lldb"])]
+    emit_lldbinit: bool,
     /// The kernel file and the image, in any order.
     #[arg(value_name = "[KERNEL] IMAGE", required_unless_present_any = ["core", "dump", "live", "kcore_fd"])]
     arguments: Vec<OsString>,
@@ -58,8 +67,15 @@ pub(super) struct How {
 
 impl Serve {
     pub(super) fn run(self) -> Outcome {
-        let kvm = Files::only(&self.named, &self.arguments)?.open_as(&self.named, self.how.writing.write)?;
-        self.how.serve(kvm)
+        let files = Files::only(&self.named, &self.arguments)?;
+        let emit = match (self.emit_gdbinit, self.emit_lldbinit) {
+            (false, false) => return self.how.serve(files.open_as(&self.named, self.how.writing.write)?),
+            (true, _) => Ready::gdb,
+            (false, true) => Ready::lldb,
+        };
+        let ready = Ready::new(&self.named, &files, &self.how.listen)?;
+        write!(std::io::stdout(), "{}", emit(&ready))?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 
@@ -126,22 +142,17 @@ fn serve_until_told(listener: &Arc<Listener>, server: Server, once: bool) -> Out
 
 /// Where the server listens, and what to type in each debugger.
 fn banner(kvm: &Kvm, address: &Address, listener: &Listener) -> String {
-    let (line, gdb, lldb) = match (address, listener.port()) {
+    let (place, connect) = match (address, listener.port()) {
         (Address::Unix(path), _) => {
-            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-            let path = path.display();
-            let lldb = format!("process connect unix-connect://{path}");
-            (format!("Listening on {path}"), format!("target remote {path}"), lldb)
+            let connect = Connect::unix(path);
+            (connect.remote.clone(), connect)
         }
         (Address::Tcp(..), port) => {
             let port = port.unwrap_or(0);
-            (
-                format!("Listening on port {port}"),
-                format!("target remote :{port}"),
-                format!("gdb-remote {port}"),
-            )
+            (format!("port {port}"), Connect::port(port))
         }
     };
+    let (gdb, lldb) = (connect.gdb(), connect.lldb);
     let kernel = kvm.symbols().file().map(|file| file.source().path());
     let lines = match kernel {
         Some(kernel) => with_kernel(kernel, is_branded(kvm), &gdb, &lldb),
@@ -156,7 +167,7 @@ fn banner(kvm: &Kvm, address: &Address, listener: &Listener) -> String {
             "\n(a FreeBSD kernel in a gdb without FreeBSD support: gdb -ex 'set osabi none' -ex 'file KERNEL' -ex ...)"
         ),
     };
-    format!("{line}\nConnect with\n{lines}\n")
+    format!("Listening on {place}\nConnect with\n{lines}\n")
 }
 
 fn with_kernel(kernel: &Path, branded: bool, gdb: &str, lldb: &str) -> String {

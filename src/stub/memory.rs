@@ -11,16 +11,19 @@ pub(super) fn m(session: &mut Session, arguments: &[u8]) -> Reply {
     }
 }
 
-/// `xADDRESS,LENGTH`: binary data. gdb since 16 and lldb since 20 want a `b` before it; lldb before that probes with a
-/// length of 0, expects `OK`, and then wants the bytes alone.
+/// `xADDRESS,LENGTH`: binary data with a `b` before it, as we announce (`binary-upload+`). lldb before 20 does not look at
+/// that: it asks for no bytes first, expects `OK`, and then wants the bytes alone.
 pub(super) fn x(session: &mut Session, arguments: &[u8]) -> Reply {
-    let prefix = session.target.client.x_prefix;
-    let mut packet = if prefix { b"b".to_vec() } else { Vec::new() };
-    match read(session, arguments, PACKET_SIZE - 16) {
-        Ok(bytes) if bytes.is_empty() && !prefix => return Reply::Ok,
-        Ok(bytes) => encode::escape(&mut packet, &bytes),
+    let bytes = match read(session, arguments, PACKET_SIZE - 16) {
+        Ok(bytes) => bytes,
         Err(reply) => return reply,
+    };
+    if bytes.is_empty() && session.target.client.lldb {
+        session.target.client.x_bare = true;
+        return Reply::Ok;
     }
+    let mut packet = if session.target.client.x_bare { Vec::new() } else { b"b".to_vec() };
+    encode::escape(&mut packet, &bytes);
     Reply::Packet(packet)
 }
 

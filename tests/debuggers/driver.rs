@@ -52,6 +52,14 @@ impl Server {
         self.child.try_wait().expect("wait for the server").is_none()
     }
 
+    /// What a command of the server's program prints, with the same cache.
+    #[track_caller]
+    pub(crate) fn says(&self, arguments: &[&str], files: &[&Path]) -> String {
+        let output = server_program(self.folder.path()).args(arguments).args(files).output().expect("run it");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    }
+
     /// The symbol files that it has made for debuggers.
     pub(crate) fn symbol_files(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.folder.path().join("kgdbserver")).into_iter().flatten();
@@ -139,9 +147,9 @@ pub(crate) fn tidy(text: &str) -> String {
     text.lines().map(line).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
-/// gdb, without the user's own settings.
+/// gdb, without the user's own settings: `KGDBSERVER_GDB`, or else the system's.
 pub(crate) fn gdb_program() -> Command {
-    let mut command = program(&["gdb", "gdb-multiarch"], "gdb-multiarch");
+    let mut command = program("KGDBSERVER_GDB", &["gdb", "gdb-multiarch"], "gdb-multiarch");
     command.args(["-nx", "-iex", "set debuginfod enabled off", "-iex", "set width 0"]);
     command
 }
@@ -149,19 +157,19 @@ pub(crate) fn gdb_program() -> Command {
 /// Runs commands in gdb; an error in one does not keep it from the next.
 #[track_caller]
 pub(crate) fn gdb(commands: &[&str]) -> Transcript {
-    batch(gdb_program(), commands)
+    gdb_batch(gdb_program(), commands)
 }
 
 /// The same in a gdb that knows every machine.
 #[track_caller]
 pub(crate) fn gdb_multiarch(commands: &[&str]) -> Transcript {
-    let mut command = program(&["gdb-multiarch"], "gdb-multiarch");
-    command.args(["-nx", "-iex", "set width 0"]);
-    batch(command, commands)
+    let mut command = program("KGDBSERVER_GDB", &["gdb-multiarch"], "gdb-multiarch");
+    command.args(["-nx", "-iex", "set debuginfod enabled off", "-iex", "set width 0"]);
+    gdb_batch(command, commands)
 }
 
 #[track_caller]
-fn batch(mut command: Command, commands: &[&str]) -> Transcript {
+pub(crate) fn gdb_batch(mut command: Command, commands: &[&str]) -> Transcript {
     command.arg("-batch");
     // What gdb says when it leaves is not the last command's.
     let commands = &[commands, &["echo"]].concat();
@@ -171,30 +179,46 @@ fn batch(mut command: Command, commands: &[&str]) -> Transcript {
     transcript(&finish(command), "(gdb) ", commands)
 }
 
-/// lldb, with nothing on its command line yet.
+/// lldb, with nothing on its command line yet: `KGDBSERVER_LLDB`, or else the system's.
 pub(crate) fn lldb_program() -> Command {
-    program(&["lldb-19", "lldb", "lldb-14"], "lldb-19 (or lldb)")
+    program("KGDBSERVER_LLDB", &["lldb-19", "lldb", "lldb-14"], "lldb-19 (or lldb)")
 }
 
 /// Runs commands in lldb; an error in one does not keep it from the next.
 #[track_caller]
 pub(crate) fn lldb(commands: &[&str]) -> Transcript {
+    lldb_batch(lldb_program(), commands)
+}
+
+#[track_caller]
+pub(crate) fn lldb_batch(mut command: Command, commands: &[&str]) -> Transcript {
     let folder = tempfile::tempdir().expect("a folder");
     let script = folder.path().join("commands");
     std::fs::write(&script, commands.join("\n")).expect("write the commands");
-    let mut command = lldb_program();
     let source = format!("command source -e false -s false {}", script.display());
     command.args(["--no-lldbinit", "--no-use-colors", "-b", "-o", &source]);
     transcript(&finish(command), "(lldb) ", commands)
 }
 
-/// The first of the programs that is there.
-fn program(names: &[&str], package: &str) -> Command {
+/// The program that a variable of the environment names, or else the first that is there.
+fn program(variable: &str, names: &[&str], package: &str) -> Command {
+    if let Some(path) = std::env::var_os(variable) {
+        return Command::new(path);
+    }
     let runs = |name: &&&str| Command::new(name).arg("--version").stdout(Stdio::null()).status().is_ok();
     let name = names.iter().find(runs);
     Command::new(
         name.unwrap_or_else(|| panic!("no {} here: install the package {package}", names.join(" or "))),
     )
+}
+
+/// A debugger's release, by the last word of `--version`'s first line.
+pub(crate) fn version(program: &mut Command) -> u32 {
+    let output = program.arg("--version").output().expect("run a debugger");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let number =
+        text.lines().next().and_then(|line| line.rsplit(' ').next()?.split('.').next()?.parse().ok());
+    number.unwrap_or_else(|| panic!("no version in {text}"))
 }
 
 /// Cuts what was printed at the prompts that stand for our commands.

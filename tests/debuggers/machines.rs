@@ -1,6 +1,6 @@
 //! gdb and lldb on dumps of every architecture, and on the published arm64 image.
 
-use crate::driver::{Server, Transcript, gdb_multiarch, lldb};
+use crate::driver::{Server, Transcript, gdb_multiarch, lldb, lldb_program, version};
 use crate::scene::connect;
 use crate::synth::Endian;
 use crate::synth::elfcore::{EM_S390, ElfCore, ProgramHeader};
@@ -46,6 +46,12 @@ fn frames_in(session: &Transcript, trace: &str, functions: &[&str], shown: fn(&s
     }
 }
 
+/// What must be typed before gdb connects. Since some release between 13 and 16 it numbers a PowerPC's registers in another
+/// way for Linux, which it takes for the system of every file, than for none, which we announce.
+fn before(machine: &Machine) -> &'static str {
+    if machine.arch.starts_with("powerpc") { "set osabi none" } else { "echo" }
+}
+
 #[test]
 fn gdb_shows_threads_registers_and_whole_stacks() {
     for machine in MACHINES {
@@ -59,6 +65,7 @@ fn gdb_shows_threads_registers_and_whole_stacks() {
         let (connect, variable) = (connect(&server), "print *(int *)&dumptid");
         // Neither a file nor the byte order is typed.
         let session = gdb_multiarch(&[
+            before(machine),
             &connect,
             "info threads",
             "bt",
@@ -80,9 +87,20 @@ fn gdb_shows_threads_registers_and_whole_stacks() {
     }
 }
 
+/// lldb 14 knows no registers of RISC-V, and reads those of a little-endian PowerPC backwards. lldb 22 unwinds a PowerPC's
+/// stack by what its instructions do, and the synthetic kernels do nothing.
+fn lldb_can(release: u32, machine: &Machine) -> bool {
+    match machine.arch {
+        "riscv64" => release > 14,
+        "powerpc64" | "powerpc64le" => (15..20).contains(&release),
+        _ => true,
+    }
+}
+
 #[test]
 fn lldb_shows_threads_registers_and_frames() {
-    for machine in MACHINES {
+    let release = version(&mut lldb_program());
+    for machine in MACHINES.iter().filter(|machine| lldb_can(release, machine)) {
         let built = System::on(machine).build();
         let folder = tempfile::tempdir().expect("a folder");
         let server = serve(folder.path(), &built);
@@ -126,7 +144,8 @@ fn lldb_goes_through_signed_return_addresses() {
     let session = lldb(&[&target, &format!("gdb-remote {}", server.port), "bt", idle]);
     let shown = |function: &str| format!("kernel`{function} + ");
     frames(&session, 0, CRASHED, shown);
-    frames_in(&session, session.of(idle), IDLE, shown);
+    // lldb 14 leaves out the outermost frame.
+    frames_in(&session, session.of(idle), &IDLE[..IDLE.len() - 1], shown);
 }
 
 /// The frames of a thread that a trap in the kernel brought down.
@@ -160,7 +179,7 @@ fn gdb_goes_through_a_trap_to_what_it_interrupted() {
         let server = serve(folder.path(), &built);
         let trap = (machine.trap)(*release).expect("a trap");
         let register = |name: &str| format!("printf \"%#lx\", (unsigned long)${name}");
-        let mut commands = vec![connect(&server), "bt".into(), "frame 5".into()];
+        let mut commands = vec![before(machine).into(), connect(&server), "bt".into(), "frame 5".into()];
         commands.extend(trap.others.iter().map(|(name, _)| register(name)));
         let (innermost, _) = trap.others.iter().find(|(name, _)| name.len() == 3).expect("r10 or so");
         let outer = format!("info registers {innermost}");

@@ -18,6 +18,7 @@ mod machines;
 mod mi;
 mod offers;
 mod qsymbol;
+mod ready;
 #[allow(dead_code, unreachable_pub, reason = "other test programs use it too")]
 #[path = "../support/real.rs"]
 mod real;

@@ -26,9 +26,9 @@ pub const GDB_16: &str = "qSupported:multiprocess+;swbreak+;hwbreak+;qRelocInsn+
                           binary-upload+";
 /// What lldb 19 says of itself.
 pub const LLDB: &str = "qSupported:xmlRegisters=i386,arm,mips,arc;multiprocess+;fork-events+;vfork-events+";
-/// lldb 20 and later take the same binary memory as gdb.
+/// lldb 20 and later take the same binary memory as gdb, which they do not say.
 pub const LLDB_22: &str =
-    "qSupported:xmlRegisters=i386,arm,mips,arc;multiprocess+;fork-events+;vfork-events+;binary-upload+";
+    "qSupported:xmlRegisters=i386,arm,mips,arc;multiprocess+;fork-events+;vfork-events+;swbreak+;hwbreak+";
 
 /// The command, serving; killed when it goes.
 pub struct Server {

@@ -5,6 +5,7 @@ use super::sections::Loaded;
 use crate::symbols::Kind;
 use crate::{Error, Result};
 use goblin::container::{Container, Ctx};
+use goblin::elf::header::EM_RISCV;
 use goblin::elf::program_header::{PF_R, PF_W, PF_X, PT_LOAD};
 use goblin::elf::section_header::{
     SHF_ALLOC, SHF_EXECINSTR, SHN_ABS, SHT_NOBITS, SHT_NOTE, SHT_NULL, SHT_PROGBITS, SHT_STRTAB, SHT_SYMTAB,
@@ -15,6 +16,10 @@ use kgdbserver_arch::Machine;
 use scroll::ctx::{IntoCtx, SizeWith};
 use scroll::{Cwrite, Pwrite};
 use std::ops::Range;
+
+/// How code for RISC-V passes floating-point numbers. gdb 16 refuses a file that has them in registers if the target, as a
+/// kernel's threads, has no such registers.
+const EF_RISCV_FLOAT_ABI: u32 = 6;
 
 /// A section of the file, with its bytes, if it has any.
 struct Part<'a> {
@@ -133,7 +138,10 @@ fn assemble(mut parts: Vec<Part<'_>>, head: &Head, machine: Machine, ctx: Ctx) -
     header.e_type = head.kind;
     header.e_machine = machine.arch.elf_machine;
     header.e_entry = head.entry;
-    header.e_flags = head.flags;
+    header.e_flags = match machine.arch.elf_machine {
+        EM_RISCV => head.flags & !EF_RISCV_FLOAT_ABI,
+        _ => head.flags,
+    };
     header.e_phoff = if segment.is_some() { Header::size(ctx) as u64 } else { 0 };
     header.e_phnum = u16::from(segment.is_some());
     header.e_shoff = (start + body.len()) as u64;
