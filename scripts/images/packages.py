@@ -15,7 +15,7 @@ MIRROR = os.environ.get("KGDBSERVER_DEBIAN_MIRROR", "http://deb.debian.org")
 
 def sources(suite: str) -> list[str]:
     lines = [f"{MIRROR}/debian {suite} main"]
-    if "-" not in suite:
+    if "-" not in suite and suite != "sid":
         lines.append(f"{MIRROR}/debian-security {suite}-security main")
     return [f"deb [signed-by={KEYRING}] {line}" for line in lines]
 
