@@ -641,6 +641,53 @@ mod monitor {
         );
     }
 
+    /// The text of console output, and the reply behind it.
+    fn rest<S: Read + Write>(client: &mut Client<S>) -> (String, String) {
+        let mut text = String::new();
+        loop {
+            let packet = String::from_utf8(client.packet()).unwrap();
+            match packet.strip_prefix('O').filter(|output| *output != "K") {
+                Some(output) => text += &undigits(output),
+                None => return (text, packet),
+            }
+        }
+    }
+
+    /// So many threads that their backtraces do not fit in what the line holds.
+    fn crowd() -> Saved {
+        Saved::new(System::crowded(1_000).build())
+    }
+
+    #[test]
+    fn an_interrupt_stops_a_long_command() {
+        let files = crowd();
+        let server = Server::of(&files);
+        let mut client = server.connect();
+        client.write(&framed(format!("qRcmd,{}", digits("bt all")).as_bytes()));
+        assert!(client.packet().starts_with(b"O"));
+        client.write(b"\x03");
+        let (text, reply) = rest(&mut client);
+        assert_eq!((text.lines().last(), reply.as_str()), (Some("interrupted"), "OK"));
+        assert!(!text.contains("worker 999"), "it went on");
+        assert_eq!(client.ask("qC"), "QC1893e");
+    }
+
+    /// gdb sends none of it after ^C: it waits no longer, and tells nobody. What it is sent then, it takes for answers.
+    #[test]
+    fn the_next_packet_ends_the_connection_of_whoever_does_not_wait() {
+        let files = crowd();
+        let server = Server::of(&files);
+        let mut client = server.connect();
+        client.write(&framed(format!("qRcmd,{}", digits("bt all")).as_bytes()));
+        assert!(client.packet().starts_with(b"O"));
+        client.write(&framed(b"qC"));
+        let mut left = Vec::new();
+        let _ = client.stream.read_to_end(&mut left); // what was sent before may end in a reset
+        let left = String::from_utf8_lossy(&left);
+        assert!(!left.contains("$OK") && !left.contains("$QC"), "{left}");
+        assert_eq!(server.connect().ask("qC"), "QC1893e");
+    }
+
     #[test]
     fn backtraces() {
         let files = files();

@@ -1,20 +1,13 @@
 //! Open files: what tables of descriptors lead to.
 
-use super::Listing;
 use super::fields::{Fields, bad, offset};
 use super::state::OpenFile;
-use crate::{Error, Result};
+use super::{Listing, Process};
+use crate::Result;
 use kgdbserver_arch::Va;
 
 /// No system has more files open, nor a process a larger table.
 const FILE_LIMIT: u64 = 1 << 22;
-
-/// The process that has files open.
-pub(super) struct Owner<'a> {
-    pub(super) va: Va,
-    pub(super) pid: u32,
-    pub(super) comm: &'a str,
-}
 
 /// A process's table of descriptors.
 pub(super) struct Table {
@@ -25,29 +18,23 @@ pub(super) struct Table {
     pub(super) file: u64,
 }
 
-/// The open files of all owners, or of the one with the number `pid`. `find` gives an owner's table; none of a process
-/// that has given up its files: a zombie. `open` describes a file, by its descriptor and its address.
-pub(super) fn all<'a>(
+/// The open files of processes. `find` gives a process's table; none of one that has given up its files: a zombie. `open`
+/// describes a file, by its descriptor and its address.
+pub(super) fn all(
     fields: &Fields<'_>,
-    owners: impl Iterator<Item = Owner<'a>>,
-    pid: Option<u32>,
+    owners: &mut dyn Iterator<Item = Process>,
     find: impl Fn(Va) -> Result<Option<Table>>,
-    open: impl Fn(&Owner<'_>, u32, Va) -> OpenFile,
-) -> Result<Listing<OpenFile>> {
+    open: impl Fn(&Process, u32, Va) -> OpenFile,
+) -> Listing<OpenFile> {
     let mut files = Listing { items: Vec::new(), problems: Vec::new() };
-    let mut met = false;
-    for owner in owners.filter(|owner| pid.is_none_or(|pid| owner.pid == pid)) {
-        met = true;
+    for owner in owners {
         match find(owner.va) {
             Ok(Some(table)) => table.read(fields, |fd, file| open(&owner, fd, file), &mut files),
             Ok(None) => {}
             Err(error) => files.problems.push(error),
         }
     }
-    match pid {
-        Some(pid) if !met => Err(Error::Usage(format!("no process has the number {pid}"))),
-        _ => Ok(files),
-    }
+    files
 }
 
 impl Table {
@@ -72,7 +59,7 @@ impl Table {
 }
 
 /// A file of a BSD, whose kinds have numbers.
-pub(super) fn bsd_file(fields: &Fields<'_>, kinds: &[&str], owner: &Owner<'_>, fd: u32, va: Va) -> OpenFile {
+pub(super) fn bsd_file(fields: &Fields<'_>, kinds: &[&str], owner: &Process, fd: u32, va: Va) -> OpenFile {
     let number = |name| fields.uint(va, "file", name).ok();
     let kind = |number: u64| match usize::try_from(number).ok().and_then(|number| kinds.get(number)) {
         Some(kind) => (*kind).to_owned(),
@@ -80,7 +67,7 @@ pub(super) fn bsd_file(fields: &Fields<'_>, kinds: &[&str], owner: &Owner<'_>, f
     };
     OpenFile {
         pid: owner.pid,
-        comm: owner.comm.to_owned(),
+        comm: owner.comm.clone(),
         fd,
         va,
         kind: number("f_type").map(kind),

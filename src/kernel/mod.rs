@@ -200,8 +200,8 @@ pub trait Kernel: Send + Sync {
         Err(self.lacks("environments"))
     }
 
-    /// The files that processes have open; of one process where `pid` is given.
-    fn files(&self, _: &Space, _pid: Option<u32>) -> Result<Listing<OpenFile>> {
+    /// The files that processes have open.
+    fn files(&self, _: &Space, _: &mut dyn Iterator<Item = Process>) -> Result<Listing<OpenFile>> {
         Err(self.lacks("open files"))
     }
 

@@ -1,9 +1,9 @@
 //! Processes, and what belongs to them.
 
 use super::Kvm;
-use crate::kernel::Listing;
 use crate::kernel::kinfo::{KinfoProc, Op};
 use crate::kernel::state::OpenFile;
+use crate::kernel::{Listing, Process};
 use crate::{Error, Result};
 use kgdbserver_arch::Va;
 
@@ -54,7 +54,24 @@ impl Kvm {
     /// # Errors
     /// No such process, no process list, or what type information is missing.
     pub fn getfiles(&self, pid: Option<u32>) -> Result<Listing<OpenFile>> {
-        self.noted(self.list(|kernel, mem| kernel.files(mem, pid)))
+        self.noted(self.list(|kernel, mem| {
+            let mut owners = kernel.processes(mem)?;
+            owners.items.retain(|process| pid.is_none_or(|pid| process.pid == pid));
+            if let (Some(pid), true) = (pid, owners.items.is_empty()) {
+                return Err(no_process(pid));
+            }
+            let mut files = kernel.files(mem, &mut owners.items.into_iter())?;
+            files.problems.extend(owners.problems);
+            Ok(files)
+        }))
+    }
+
+    /// The files that some processes have open, one process after the other.
+    ///
+    /// # Errors
+    /// What type information is missing.
+    pub fn files_of(&self, mut owners: impl Iterator<Item = Process>) -> Result<Listing<OpenFile>> {
+        self.noted(self.ask(|kernel, mem| kernel.files(mem, &mut owners)))
     }
 
     /// The row of a process.

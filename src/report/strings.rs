@@ -38,11 +38,6 @@ impl Which {
     /// # Errors
     /// No process list, no such process, or, of one process, why it cannot be read.
     pub fn collect(self, kvm: &Kvm, pid: Option<u32>) -> Result<Listing<Strings>> {
-        let of = |proc: &KinfoProc| Strings {
-            pid: proc.pid,
-            comm: proc.comm.clone(),
-            strings: self.read(kvm, proc),
-        };
         if let Some(pid) = pid {
             let proc = kvm.proc(pid)?;
             let strings = Ok(self.read(kvm, &proc)?);
@@ -50,7 +45,15 @@ impl Which {
             return Ok(items.into());
         }
         let procs = kvm.getprocs(Op::Proc as i32, 0)?;
-        Ok(Listing { items: procs.items.iter().map(of).collect(), problems: procs.problems })
+        Ok(Listing {
+            items: procs.items.iter().map(|proc| self.of(kvm, proc)).collect(),
+            problems: procs.problems,
+        })
+    }
+
+    /// The strings of a process.
+    pub fn of(self, kvm: &Kvm, proc: &KinfoProc) -> Strings {
+        Strings { pid: proc.pid, comm: proc.comm.clone(), strings: self.read(kvm, proc) }
     }
 
     /// The strings as text: a line for each process's arguments, a paragraph for each environment.

@@ -1,8 +1,11 @@
 //! Connections, and how many of them there may be.
 
+use super::transport::Stream;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -86,6 +89,21 @@ impl Write for &Socket {
     fn flush(&mut self) -> io::Result<()> {
         Ok(()) // a socket keeps nothing back
     }
+}
+
+impl Stream for &Socket {
+    fn is_ready(&self) -> io::Result<bool> {
+        match self {
+            Socket::Tcp(stream) => is_ready(stream),
+            Socket::Unix(stream) => is_ready(stream),
+        }
+    }
+}
+
+/// Whether something can be read from a stream without waiting, be it its end.
+pub(super) fn is_ready(stream: &impl AsFd) -> io::Result<bool> {
+    let mut fds = [PollFd::new(stream, PollFlags::IN)];
+    Ok(poll(&mut fds, Some(&Timespec::default()))? > 0)
 }
 
 /// Who is connected.

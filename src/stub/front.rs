@@ -1,20 +1,24 @@
 //! The front: looks at every packet first.
 
+use super::console::Console;
 use super::gdbstub_core::Core;
 use super::target::KernelTarget;
-use super::transport::{Event, Transport};
+use super::transport::{Event, Stream, Transport};
 use super::writes::Writes;
 use super::{
-    encode, errno, files, host, libraries, lldb_threads, memory, offsets, osdata, physical, quiet, registers,
-    resolve, resume, search, threads, vmcoreinfo, writes,
+    encode, errno, files, host, libraries, lldb_threads, memory, monitor, offsets, osdata, physical, quiet,
+    registers, resolve, resume, search, threads, vmcoreinfo, writes,
 };
 use crate::Kvm;
 use crate::symbols::served::SymbolFile;
-use std::io::{self, Read, Write};
+use std::io;
 use std::sync::Arc;
 
 /// What we announce: longer replies make gdb and lldb faster, up to about this.
 pub(super) const PACKET_SIZE: usize = 128 << 10;
+
+/// Nobody types a longer command.
+const COMMAND_LIMIT: usize = 1024;
 
 /// How a packet is answered.
 pub(super) enum Reply {
@@ -28,6 +32,8 @@ pub(super) enum Reply {
     Error(u8, String),
     /// The empty reply: not supported.
     Unsupported,
+    /// A command of the user's, which prints while it runs.
+    Command(String),
     /// gdbstub answers this packet, which may not be the one that came.
     Pass(Vec<u8>),
 }
@@ -128,6 +134,7 @@ static ROWS: &[Row] = &[
     begins("QSetDetachOnError:", quiet::accept),
     begins("QDisableRandomization:", quiet::accept),
     is("QNonStop:0", quiet::accept),
+    begins("qRcmd,", command),
 ];
 
 /// One debugger's session.
@@ -172,15 +179,15 @@ impl Session {
     }
 
     /// Serves one connection to its end.
-    pub(super) fn run(&mut self, mut wire: Transport<impl Read + Write>) -> io::Result<()> {
+    pub(super) fn run(&mut self, mut wire: Transport<impl Stream>) -> io::Result<()> {
         loop {
-            let packets = match wire.receive()? {
+            let reply = match wire.receive()? {
                 Event::Closed => return Ok(()),
-                Event::Packet(packet) => self.answer(&packet),
-                Event::TooLong => self.encode(Reply::malformed("a shorter packet")),
-                Event::Damaged => self.encode(Reply::malformed("a correct checksum")),
+                Event::Packet(packet) => self.reply(&packet),
+                Event::TooLong => Reply::malformed("a shorter packet"),
+                Event::Damaged => Reply::malformed("a correct checksum"),
             };
-            wire.send(packets)?;
+            self.send(reply, &mut wire)?;
             if std::mem::take(&mut self.acks_end) {
                 wire.stop_acks();
             }
@@ -190,22 +197,31 @@ impl Session {
         }
     }
 
-    /// The packets that answer a packet.
-    pub(super) fn answer(&mut self, packet: &[u8]) -> Vec<u8> {
+    fn reply(&mut self, packet: &[u8]) -> Reply {
         log::trace!("<- {}", String::from_utf8_lossy(packet.get(..200).unwrap_or(packet)));
+        self.target.count.packets.add(1);
         // A long write comes in many packets.
         let writes = matches!(packet, [b'M' | b'X', b'0'..=b'9' | b'a'..=b'f', ..]);
         if !writes && self.target.writes.changed.take() {
             self.target.look_again();
             self.forget();
         }
-        let reply = match row(packet) {
+        match row(packet) {
             Some((row, arguments)) => (row.answer)(self, arguments),
             None => Reply::Pass(packet.to_vec()),
-        };
+        }
+    }
+
+    fn send(&mut self, reply: Reply, wire: &mut Transport<impl Stream>) -> io::Result<()> {
+        if let Reply::Command(line) = reply {
+            self.look_anew();
+            let mut console = Console::new(wire);
+            monitor::run(&self.target, &line, &mut console);
+            return console.end();
+        }
         let packets = self.encode(reply);
         log::trace!("-> {}", String::from_utf8_lossy(packets.get(..200).unwrap_or(&packets)));
-        packets
+        wire.send(packets)
     }
 
     /// Makes a thread the current one, for us and for gdbstub.
@@ -242,7 +258,7 @@ impl Session {
         let mut out = Vec::new();
         match reply {
             Reply::Ok => encode::frame(&mut out, b"OK"),
-            Reply::Unsupported => encode::frame(&mut out, b""),
+            Reply::Unsupported | Reply::Command(_) => encode::frame(&mut out, b""),
             Reply::Packet(payload) => encode::frame(&mut out, &payload),
             Reply::Packets(payloads) => payloads.iter().for_each(|payload| encode::frame(&mut out, payload)),
             Reply::Error(number, text) => encode::frame(&mut out, &self.error(number, &text)),
@@ -305,6 +321,17 @@ fn supported(session: &mut Session, features: &[u8]) -> Reply {
 fn kill(session: &mut Session, _: &[u8]) -> Reply {
     session.core.answer(&mut session.target, b"k");
     Reply::Packets(if session.target.client.lldb { vec![b"X09".to_vec()] } else { Vec::new() })
+}
+
+/// `qRcmd`: `monitor`.
+fn command(_: &mut Session, line: &[u8]) -> Reply {
+    match encode::unhex(line) {
+        Some(line) if line.len() <= COMMAND_LIMIT => {
+            Reply::Command(String::from_utf8_lossy(&line).into_owned())
+        }
+        Some(_) => Reply::malformed("a shorter command"),
+        None => Reply::malformed("hexadecimal digits"),
+    }
 }
 
 fn no_acks(session: &mut Session, _: &[u8]) -> Reply {

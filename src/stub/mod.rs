@@ -6,6 +6,7 @@
 mod arch;
 mod client;
 mod connection;
+mod console;
 mod describe;
 mod encode;
 mod errno;
@@ -29,6 +30,7 @@ mod resume;
 mod search;
 pub mod serve;
 mod spaces;
+mod stats;
 mod target;
 mod threads;
 mod transport;

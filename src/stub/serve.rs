@@ -2,9 +2,9 @@
 
 pub use super::listener::Listener;
 
-use super::connection::{Crowd, DEBUGGERS, Socket};
+use super::connection::{self, Crowd, DEBUGGERS, Socket};
 use super::front::Session;
-use super::transport::{Greeting, Transport};
+use super::transport::{Greeting, Stream, Transport};
 use super::writes::Writes;
 use crate::patch::Patch;
 use crate::symbols::served::SymbolFile;
@@ -61,6 +61,13 @@ impl Write for Stdio {
 
     fn flush(&mut self) -> io::Result<()> {
         self.1.flush()
+    }
+}
+
+impl Stream for Stdio {
+    // The transport reads more at a time than standard input has room for, so nothing waits there.
+    fn is_ready(&self) -> io::Result<bool> {
+        connection::is_ready(&self.0)
     }
 }
 
@@ -157,7 +164,7 @@ impl Server {
         true
     }
 
-    fn session(&self, wire: Transport<impl Read + Write>, who: &str) {
+    fn session(&self, wire: Transport<impl Stream>, who: &str) {
         log::info!("debugger connected");
         let kvm = match self.view() {
             Ok(kvm) => kvm,
@@ -173,7 +180,7 @@ impl Server {
 }
 
 /// Whether a client begins as debuggers do. A browser does not, nor does who scans for open ports.
-fn greeted(wire: &mut Transport<impl Read + Write>, peer: &str) -> bool {
+fn greeted(wire: &mut Transport<impl Stream>, peer: &str) -> bool {
     match wire.greeting() {
         Ok(Greeting::Packet) => return true,
         Ok(Greeting::Other(begin)) => {

@@ -4,8 +4,9 @@ use super::arch::{AnyArch, AnyRegisters};
 use super::client::Client;
 use super::pauth::Masks;
 use super::spaces::Spaces;
+use super::stats::Count;
 use super::writes::Writes;
-use super::{describe, errno, monitor, physical};
+use super::{describe, errno, physical};
 use crate::image::Addr;
 use crate::kernel::{Saved, Thread};
 use crate::space::{Access, Space};
@@ -15,7 +16,6 @@ use gdbstub::common::Tid;
 use gdbstub::target::ext::base::BaseOps;
 use gdbstub::target::ext::base::multithread::MultiThreadBase;
 use gdbstub::target::ext::exec_file::{ExecFile, ExecFileOps};
-use gdbstub::target::ext::monitor_cmd::{ConsoleOutput, MonitorCmd, MonitorCmdOps};
 use gdbstub::target::ext::section_offsets::{Offsets, SectionOffsets, SectionOffsetsOps};
 use gdbstub::target::ext::target_description_xml_override::{
     TargetDescriptionXmlOverride, TargetDescriptionXmlOverrideOps,
@@ -43,6 +43,7 @@ pub(super) struct KernelTarget {
     masks: Masks,
     pub(super) symbol_file: Arc<SymbolFile>,
     pub(super) writes: Writes,
+    pub(super) count: Count,
 }
 
 impl KernelTarget {
@@ -62,6 +63,7 @@ impl KernelTarget {
             masks,
             symbol_file,
             writes,
+            count: Count::default(),
         };
         target.show(kvm);
         target
@@ -114,10 +116,12 @@ impl KernelTarget {
 
     /// Reads memory as this debugger sees it; short at what cannot be read.
     pub(super) fn read(&self, va: u64, buf: &mut [u8]) -> crate::Result<usize> {
-        match self.physical {
+        let read = match self.physical {
             true => physical::read(&self.kvm, va, buf),
             false => self.spaces.read(&self.kvm, self.whose(), va, buf),
-        }
+        };
+        self.count.read(&read);
+        read
     }
 
     /// How many bytes from an address that cannot be read on need not be tried; at least 1.
@@ -159,13 +163,19 @@ impl KernelTarget {
         self.threads.get(self.spaces.chosen.get().or(position)?)
     }
 
-    /// From now on user addresses mean the memory of one thread's process; without a number, as the debugger selects.
-    pub(super) fn choose(&self, tid: Option<u64>) -> Result<&Thread, String> {
-        let Some(tid) = tid else {
+    /// From now on user addresses mean the memory of one process, by its number or by that of a thread; without a number,
+    /// as the debugger selects.
+    pub(super) fn choose(&self, number: Option<u64>) -> Result<&Thread, String> {
+        let Some(number) = number else {
             self.spaces.chosen.set(None);
             return self.whose().ok_or_else(|| "no thread is selected".into());
         };
-        let (position, thread) = self.thread(tid).ok_or_else(|| format!("{tid}: no such thread"))?;
+        let of_process = || {
+            let position = self.threads.iter().position(|thread| u64::from(thread.pid) == number)?;
+            Some((position, self.threads.get(position)?))
+        };
+        let found = of_process().or_else(|| self.thread(number));
+        let (position, thread) = found.ok_or_else(|| format!("{number}: no such process or thread"))?;
         self.kvm.thread_space(thread).map_err(|error| error.to_string())?;
         self.spaces.chosen.set(Some(position));
         Ok(thread)
@@ -243,10 +253,6 @@ impl Target for KernelTarget {
     fn support_target_description_xml_override(
         &mut self,
     ) -> Option<TargetDescriptionXmlOverrideOps<'_, Self>> {
-        Some(self)
-    }
-
-    fn support_monitor_cmd(&mut self) -> Option<MonitorCmdOps<'_, Self>> {
         Some(self)
     }
 
@@ -334,14 +340,6 @@ impl ExecFile for KernelTarget {
     ) -> TargetResult<usize, Self> {
         let path = self.symbol_file.path().ok_or(TargetError::Errno(errno::NO_ENTRY))?;
         Ok(copy(path.as_os_str().as_bytes(), offset, length, buf))
-    }
-}
-
-impl MonitorCmd for KernelTarget {
-    fn handle_monitor_cmd(&mut self, command: &[u8], mut out: ConsoleOutput<'_>) -> Result<(), Error> {
-        self.look_anew();
-        out.write_raw(monitor::run(self, &String::from_utf8_lossy(command)).as_bytes());
-        Ok(())
     }
 }
 

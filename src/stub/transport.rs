@@ -1,10 +1,17 @@
 //! Packets over a byte stream: framing, acknowledgements, and what rude clients send.
 
+use super::console::{Heard, Wire};
 use super::encode;
 use std::io::{self, Read, Write};
 
 /// No packet of a client is longer; we announce less (see `front::PACKET_SIZE`).
 const PACKET_LIMIT: usize = 256 << 10;
+
+/// A byte stream to a client.
+pub(super) trait Stream: Read + Write {
+    /// Whether a read would return at once.
+    fn is_ready(&self) -> io::Result<bool>;
+}
 
 /// What came in.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,7 +52,7 @@ pub(super) struct Transport<S> {
     out: Vec<u8>,
 }
 
-impl<S: Read + Write> Transport<S> {
+impl<S: Stream> Transport<S> {
     pub(super) fn new(stream: S) -> Self {
         let (buffer, last, out) = (vec![0; 16 << 10], Vec::new(), Vec::new());
         Self { stream, buffer, filled: 0, at: 0, acks: true, last, out }
@@ -157,12 +164,39 @@ impl<S: Read + Write> Transport<S> {
     }
 
     fn byte(&mut self) -> io::Result<Option<u8>> {
+        let byte = self.peek()?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    /// The next byte, which stays the next.
+    fn peek(&mut self) -> io::Result<Option<u8>> {
         if self.at >= self.filled {
             self.fill()?;
         }
-        let byte = self.buffer.get(..self.filled).and_then(|filled| filled.get(self.at)).copied();
-        self.at += 1;
-        Ok(byte)
+        Ok(self.buffer.get(..self.filled).and_then(|filled| filled.get(self.at)).copied())
+    }
+}
+
+impl<S: Stream> Wire for Transport<S> {
+    fn send_now(&mut self, packets: &[u8]) -> io::Result<()> {
+        self.send(packets.to_vec())
+    }
+
+    /// Passes over acknowledgements, and what is neither a packet nor ^C.
+    fn heard(&mut self) -> io::Result<Heard> {
+        while self.at < self.filled || self.stream.is_ready()? {
+            match self.peek()? {
+                Some(b'$') => return Ok(Heard::Packet),
+                Some(0x03) => {
+                    self.at += 1;
+                    return Ok(Heard::Interrupt);
+                }
+                Some(_) => self.at += 1,
+                None => return Err(io::ErrorKind::UnexpectedEof.into()),
+            }
+        }
+        Ok(Heard::Nothing)
     }
 }
 
@@ -188,6 +222,12 @@ mod tests {
         }
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
+        }
+    }
+
+    impl Stream for Script {
+        fn is_ready(&self) -> io::Result<bool> {
+            Ok(true)
         }
     }
 
@@ -231,6 +271,16 @@ mod tests {
     fn interrupts_and_noise_between_packets_are_passed_over() {
         let mut wire = transport(b"\x03\x03+++noise$qC#b4");
         assert_eq!(wire.receive().unwrap(), packet("qC"));
+    }
+
+    #[test]
+    fn while_a_command_runs_only_interrupts_and_packets_are_heard() {
+        let mut wire = transport(b"$qC#b4++\x03+$qC#b4");
+        assert_eq!(wire.receive().unwrap(), packet("qC"));
+        assert_eq!(wire.heard().unwrap(), Heard::Interrupt);
+        assert_eq!(wire.heard().unwrap(), Heard::Packet);
+        assert_eq!(wire.receive().unwrap(), packet("qC"), "what was heard is still there");
+        assert_eq!(wire.heard().map_err(|error| error.kind()), Err(io::ErrorKind::UnexpectedEof));
     }
 
     #[test]

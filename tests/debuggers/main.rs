@@ -8,6 +8,7 @@
     reason = "a test may fail by panicking"
 )]
 
+mod commands;
 mod driver;
 mod expected;
 mod files;

@@ -1,23 +1,24 @@
 //! Open files.
 
-use super::procs;
 use super::{Fields, Listing};
 use crate::Result;
-use crate::kernel::files::{self, Owner, Table};
+use crate::kernel::Process;
+use crate::kernel::files::{self, Table};
 use crate::kernel::state::OpenFile;
 use kgdbserver_arch::Va;
 
 /// `DTYPE_*`, by number.
 static KINDS: &[&str] = &["none", "vnode", "socket", "pipe", "fifo", "kqueue", "crypto", "syslink", "mqueue"];
 
-/// The open files of all processes, or of one.
-pub(super) fn open(fields: &Fields<'_>, pid: Option<u32>) -> Result<Listing<OpenFile>> {
-    let procs = procs::all(fields)?;
-    let owners = procs.items.iter().map(|proc| Owner { va: proc.va, pid: proc.pid, comm: &proc.comm });
-    let open = |owner: &Owner<'_>, fd, file| files::bsd_file(fields, KINDS, owner, fd, file);
-    let mut files = files::all(fields, owners, pid, |proc| table(fields, proc), open)?;
-    files.problems.extend(procs.problems);
-    Ok(files)
+/// The open files of processes.
+pub(super) fn open(
+    fields: &Fields<'_>,
+    owners: &mut dyn Iterator<Item = Process>,
+) -> Result<Listing<OpenFile>> {
+    // Asked first: without types there is one error, not one for each process.
+    fields.member("proc", "p_fd")?;
+    let open = |owner: &Process, fd, file| files::bsd_file(fields, KINDS, owner, fd, file);
+    Ok(files::all(fields, owners, |proc| table(fields, proc), open))
 }
 
 /// `fd_files`, an array of `struct fdnode`.

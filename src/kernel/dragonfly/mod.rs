@@ -109,8 +109,8 @@ impl Kernel for DragonFly {
         user::space(&self.fields(mem), proc)
     }
 
-    fn files(&self, mem: &Space, pid: Option<u32>) -> Result<Listing<OpenFile>> {
-        files::open(&self.fields(mem), pid)
+    fn files(&self, mem: &Space, owners: &mut dyn Iterator<Item = Process>) -> Result<Listing<OpenFile>> {
+        files::open(&self.fields(mem), owners)
     }
 
     fn loadavg(&self, mem: &Space) -> Result<[f64; 3]> {

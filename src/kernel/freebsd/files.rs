@@ -2,10 +2,10 @@
 
 use super::FreeBsd;
 use crate::Result;
-use crate::kernel::Listing;
 use crate::kernel::fields::Fields;
-use crate::kernel::files::{self, Owner, Table};
+use crate::kernel::files::{self, Table};
 use crate::kernel::state::OpenFile;
+use crate::kernel::{Listing, Process};
 use crate::space::Space;
 use kgdbserver_arch::Va;
 
@@ -16,17 +16,17 @@ static KINDS: &[&str] = &[
 ];
 
 impl FreeBsd {
-    /// The open files of all processes, or of one.
-    pub(super) fn open_files(&self, mem: &Space, pid: Option<u32>) -> Result<Listing<OpenFile>> {
+    /// The open files of processes.
+    pub(super) fn open_files(
+        &self,
+        mem: &Space,
+        owners: &mut dyn Iterator<Item = Process>,
+    ) -> Result<Listing<OpenFile>> {
         let fields = self.fields(mem);
         // Asked first: without types there is one error, not one for each process.
         fields.member("proc", "p_fd")?;
-        let procs = self.procs(mem)?;
-        let owners = procs.items.iter().map(|proc| Owner { va: proc.va, pid: proc.pid, comm: &proc.comm });
-        let open = |owner: &Owner<'_>, fd, file| files::bsd_file(&fields, KINDS, owner, fd, file);
-        let mut files = files::all(&fields, owners, pid, |proc| table(&fields, proc), open)?;
-        files.problems.extend(procs.problems);
-        Ok(files)
+        let open = |owner: &Process, fd, file| files::bsd_file(&fields, KINDS, owner, fd, file);
+        Ok(files::all(&fields, owners, |proc| table(&fields, proc), open))
     }
 }
 

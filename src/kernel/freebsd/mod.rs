@@ -175,8 +175,8 @@ impl Kernel for FreeBsd {
         args::env(&self.fields(mem), proc, limit).map(Listing::from)
     }
 
-    fn files(&self, mem: &Space, pid: Option<u32>) -> Result<Listing<OpenFile>> {
-        self.open_files(mem, pid)
+    fn files(&self, mem: &Space, owners: &mut dyn Iterator<Item = Process>) -> Result<Listing<OpenFile>> {
+        self.open_files(mem, owners)
     }
 
     fn loadavg(&self, mem: &Space) -> Result<[f64; 3]> {

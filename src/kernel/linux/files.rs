@@ -2,10 +2,10 @@
 
 use super::{Linux, paths};
 use crate::Result;
-use crate::kernel::Listing;
 use crate::kernel::fields::Fields;
-use crate::kernel::files::{self, Owner, Table};
+use crate::kernel::files::{self, Table};
 use crate::kernel::state::OpenFile;
+use crate::kernel::{Listing, Process};
 use crate::space::Space;
 use kgdbserver_arch::Va;
 
@@ -25,18 +25,17 @@ static FORMATS: &[(u64, &str)] = &[
 const ACCESS: u64 = 3;
 
 impl Linux {
-    /// The open files of all processes, or of one.
-    pub(super) fn open_files(&self, mem: &Space, pid: Option<u32>) -> Result<Listing<OpenFile>> {
+    /// The open files of processes.
+    pub(super) fn open_files(
+        &self,
+        mem: &Space,
+        owners: &mut dyn Iterator<Item = Process>,
+    ) -> Result<Listing<OpenFile>> {
         let fields = self.fields(mem);
         // Asked first: without types there is one error, not one for each process.
         fields.member("fdtable", "fd")?;
-        let processes = self.all_processes(mem);
-        let owners = processes.items.iter();
-        let owners = owners.map(|process| Owner { va: process.va, pid: process.pid, comm: &process.comm });
-        let open = |owner: &Owner<'_>, fd, file| open_file(&fields, owner, fd, file);
-        let mut files = files::all(&fields, owners, pid, |task| self.table(&fields, task), open)?;
-        files.problems.extend(processes.problems);
-        Ok(files)
+        let open = |owner: &Process, fd, file| open_file(&fields, owner, fd, file);
+        Ok(files::all(&fields, owners, |task| self.table(&fields, task), open))
     }
 
     /// A process's descriptors. Its first thread may have ended before the others, and have given up its own.
@@ -64,14 +63,14 @@ impl Linux {
     }
 }
 
-fn open_file(fields: &Fields<'_>, owner: &Owner<'_>, fd: u32, va: Va) -> OpenFile {
+fn open_file(fields: &Fields<'_>, owner: &Process, fd: u32, va: Va) -> OpenFile {
     let number = |name| fields.uint(va, "file", name);
     // Since 6.13 the first reference counts as 0.
     let count = number("f_count").or_else(|_| number("f_ref").map(|more| more.wrapping_add(1)));
     let flag = || Ok::<_, crate::Error>(number("f_flags")? & !ACCESS | number("f_mode")? & ACCESS);
     OpenFile {
         pid: owner.pid,
-        comm: owner.comm.to_owned(),
+        comm: owner.comm.clone(),
         fd,
         va,
         kind: kind(fields, va).ok(),

@@ -1,19 +1,20 @@
-use super::KernelTarget;
+use super::{Done, KernelTarget, usage};
 use crate::kernel::Thread;
 use crate::kernel::frames::Frame;
+use crate::stub::console::Console;
 use kgdbserver_arch::Va;
 
-pub(super) fn run(target: &KernelTarget, arguments: &[&str]) -> Result<String, String> {
-    let threads: Vec<&Thread> = match arguments {
-        [] => target.current().into_iter().collect(),
-        ["all"] => target.threads().iter().collect(),
+pub(super) fn run(target: &KernelTarget, arguments: &[&str], console: &mut Console<'_>) -> Done {
+    match arguments {
+        [] => target.current().map_or(Ok(()), |thread| Ok(console.print(&one(target, thread))?)),
+        ["all"] => Ok(target.threads().iter().try_for_each(|thread| console.print(&one(target, thread)))?),
         [tid] => {
             let tid = tid.parse().map_err(|_| format!("{tid}: not a thread id"))?;
-            vec![target.thread(tid).ok_or_else(|| format!("{tid}: no such thread"))?.1]
+            let (_, thread) = target.thread(tid).ok_or_else(|| format!("{tid}: no such thread"))?;
+            Ok(console.print(&one(target, thread))?)
         }
-        _ => return Err("monitor bt [TID|all]".into()),
-    };
-    Ok(threads.into_iter().map(|thread| one(target, thread)).collect())
+        _ => usage("bt"),
+    }
 }
 
 fn one(target: &KernelTarget, thread: &Thread) -> String {

@@ -1,6 +1,11 @@
-use super::KernelTarget;
+use super::{Done, KernelTarget};
+use crate::stub::console::Console;
 
-pub(super) fn run(target: &KernelTarget, _: &[&str]) -> Result<String, String> {
-    let text = target.kvm.log().map_err(|error| error.to_string())?.text;
-    Ok(if text.ends_with('\n') { text } else { text + "\n" })
+pub(super) fn run(target: &KernelTarget, _: &[&str], console: &mut Console<'_>) -> Done {
+    let text = target.kvm.log()?.text;
+    console.print(&text)?;
+    if !text.ends_with('\n') {
+        console.print("\n")?;
+    }
+    Ok(())
 }

@@ -1,7 +1,7 @@
-use super::KernelTarget;
+use super::{Done, KernelTarget};
 use crate::report;
+use crate::stub::console::Console;
 
-pub(super) fn run(target: &KernelTarget, _: &[&str]) -> Result<String, String> {
-    let loads = target.kvm.getloadavg().map_err(|error| error.to_string())?;
-    Ok(report::loadavg(loads) + "\n")
+pub(super) fn run(target: &KernelTarget, _: &[&str], console: &mut Console<'_>) -> Done {
+    Ok(console.print(&format!("{}\n", report::loadavg(target.kvm.getloadavg()?)))?)
 }

@@ -9,92 +9,156 @@ mod loadavg;
 mod modules;
 mod nlist;
 mod overlay;
+mod proc;
 mod ps;
 mod refresh;
+mod stats;
 mod strings;
 mod swap;
 mod sym;
 mod threads;
-mod user;
 mod vtop;
 mod write;
 
+use super::console::{Console, Stopped};
 use super::target::KernelTarget;
+use crate::Error;
 
 /// A command.
 struct Command {
     name: &'static str,
+    /// Another name.
+    alias: Option<&'static str>,
     /// What may follow the name.
     arguments: &'static str,
     help: &'static str,
-    run: fn(&KernelTarget, &[&str]) -> Result<String, String>,
+    /// What else `help COMMAND` tells.
+    detail: &'static str,
+    run: Run,
+}
+
+/// Runs a command. What takes long asks the console between any two things whether to go on.
+type Run = fn(&KernelTarget, &[&str], &mut Console<'_>) -> Done;
+
+type Done = Result<(), Failed>;
+
+/// Why a command ended early.
+enum Failed {
+    /// This is to be said.
+    Said(String),
+    /// Its user wants no more.
+    Stopped,
+}
+
+impl From<String> for Failed {
+    fn from(text: String) -> Self {
+        Self::Said(text)
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Said(error.to_string())
+    }
+}
+
+impl From<Stopped> for Failed {
+    fn from(_: Stopped) -> Self {
+        Self::Stopped
+    }
+}
+
+impl Command {
+    const fn new(name: &'static str, arguments: &'static str, help: &'static str, run: Run) -> Self {
+        Self { name, alias: None, arguments, help, detail: "", run }
+    }
+
+    fn usage(&self) -> String {
+        format!("monitor {} {}", self.name, self.arguments).trim_end().to_owned()
+    }
 }
 
 static COMMANDS: &[Command] = &[
-    Command { name: "help", arguments: "", help: "this list", run: help::run },
-    Command { name: "info", arguments: "", help: "what the image is", run: info::run },
-    Command { name: "ps", arguments: "", help: "processes", run: ps::run },
-    Command { name: "threads", arguments: "", help: "threads, the crashed one marked", run: threads::run },
+    Command::new("help", "[COMMAND]", "this list, or more about a command", help::run),
+    Command::new("info", "", "what the image is", info::run),
+    Command::new("ps", "", "processes", ps::run),
+    Command::new("threads", "", "threads, the crashed one marked", threads::run),
     Command {
-        name: "bt",
-        arguments: "[TID|all]",
-        help: "a thread's backtrace by frame pointers; of the current thread without TID",
-        run: bt::run,
-    },
-    Command { name: "nlist", arguments: "NAME...", help: "addresses of symbols", run: nlist::run },
-    Command {
-        name: "sym",
-        arguments: "ADDRESS...",
-        help: "the nearest symbol, its module and section",
-        run: sym::run,
+        detail: "By the kernel's own unwind table or else by frame pointers; the module stands in brackets.\n\
+                 Without TID: the thread that the debugger has selected.",
+        ..Command::new("bt", "[TID|all]", "a thread's backtrace", bt::run)
     },
     Command {
-        name: "vtop",
-        arguments: "ADDRESS",
-        help: "where an address leads, by each page-table entry on the way",
-        run: vtop::run,
-    },
-    Command { name: "modules", arguments: "", help: "kernel modules", run: modules::run },
-    Command { name: "dmesg", arguments: "", help: "the message buffer", run: dmesg::run },
-    Command { name: "args", arguments: "[PID]", help: "arguments of processes", run: strings::args },
-    Command { name: "env", arguments: "[PID]", help: "environments of processes", run: strings::env },
-    Command { name: "files", arguments: "[PID]", help: "open files", run: files::run },
-    Command {
-        name: "user",
-        arguments: "[TID]",
-        help: "whose memory user addresses mean; without TID: gdb's selected thread's, in lldb the first one's",
-        run: user::run,
+        detail: "Variables of modules are found too, and of per-CPU variables the copy of CPU 0.",
+        ..Command::new("nlist", "NAME...", "addresses of symbols", nlist::run)
     },
     Command {
-        name: "overlay",
-        arguments: "[...]",
-        help: "what this debugger wrote (--overlay); revert [ADDRESS|SYMBOL], save FILE, load FILE",
-        run: overlay::run,
+        detail: ADDRESS,
+        ..Command::new("sym", "ADDRESS...", "the nearest symbol, its module and section", sym::run)
     },
     Command {
-        name: "write",
-        arguments: "[on|off]",
-        help: "whether the machine's own memory may be written (--write)",
-        run: write::run,
+        detail: ADDRESS,
+        ..Command::new(
+            "vtop",
+            "ADDRESS",
+            "where an address leads, by each page-table entry on the way",
+            vtop::run,
+        )
+    },
+    Command::new("modules", "", "kernel modules", modules::run),
+    Command::new("dmesg", "", "the message buffer", dmesg::run),
+    Command::new("args", "[PID]", "arguments of processes", strings::args),
+    Command::new("env", "[PID]", "environments of processes", strings::env),
+    Command::new("files", "[PID]", "open files", files::run),
+    Command {
+        alias: Some("user"),
+        detail: "Without a number: of gdb's selected thread, in lldb of the first one, as it does not tell.\n\
+                 lldb remembers what it has read: settings set target.process.disable-memory-cache true",
+        ..Command::new("proc", "[PID|TID]", "whose memory user addresses mean, from now on", proc::run)
     },
     Command {
-        name: "refresh",
-        arguments: "",
-        help: "look at a running kernel anew, as every command here does",
-        run: refresh::run,
+        detail: "revert [ADDRESS|SYMBOL], save FILE, load FILE: files in the folder that the server was started in.",
+        ..Command::new("overlay", "[...]", "what this debugger wrote (--overlay)", overlay::run)
     },
-    Command { name: "loadavg", arguments: "", help: "load average", run: loadavg::run },
-    Command { name: "swap", arguments: "", help: "swap devices", run: swap::run },
+    Command::new(
+        "write",
+        "[on|off]",
+        "whether the machine's own memory may be written (--write)",
+        write::run,
+    ),
+    Command::new("refresh", "", "look at a running kernel anew, as every command here does", refresh::run),
+    Command::new("loadavg", "", "load average", loadavg::run),
+    Command::new("swap", "", "swap devices", swap::run),
+    Command::new("stats", "", "what this session has read", stats::run),
 ];
 
-/// What a command prints. An unknown one gets the list.
-pub(super) fn run(target: &KernelTarget, line: &str) -> String {
+/// What an address may be.
+const ADDRESS: &str = "ADDRESS is a number (0x...) or SYMBOL[+OFFSET].";
+
+/// Runs what was typed. An unknown command gets the list.
+pub(super) fn run(target: &KernelTarget, line: &str, console: &mut Console<'_>) {
     let words: Vec<&str> = line.split_whitespace().collect();
     let (name, arguments) = words.split_first().unwrap_or((&"help", &[]));
-    match COMMANDS.iter().find(|command| command.name == *name) {
-        Some(command) => (command.run)(target, arguments).unwrap_or_else(|error| format!("{error}\n")),
-        None => format!("{name}: no such command\n{}", help::text()),
+    let done = match find(name) {
+        Some(command) => (command.run)(target, arguments, console),
+        None => Err(Failed::Said(unknown(name))),
+    };
+    if let Err(Failed::Said(text)) = done {
+        let _ = console.print(&format!("{}\n", text.trim_end())); // whoever stopped it knows
     }
+}
+
+fn find(name: &str) -> Option<&'static Command> {
+    COMMANDS.iter().find(|command| command.name == name || command.alias == Some(name))
+}
+
+fn unknown(name: &str) -> String {
+    format!("{name}: no such command\n{}", help::text())
+}
+
+/// How the command is to be typed.
+fn usage(name: &str) -> Done {
+    Err(Failed::Said(find(name).map(Command::usage).unwrap_or_default()))
 }
 
 /// The only argument, a process's number, if there is one.

@@ -1,7 +1,7 @@
-use super::{KernelTarget, with_problems};
+use super::{Done, KernelTarget, with_problems};
 use crate::report;
+use crate::stub::console::Console;
 
-pub(super) fn run(target: &KernelTarget, _: &[&str]) -> Result<String, String> {
-    let modules = target.kvm.modules().map_err(|error| error.to_string())?;
-    Ok(with_problems(&modules, report::modules))
+pub(super) fn run(target: &KernelTarget, _: &[&str], console: &mut Console<'_>) -> Done {
+    Ok(console.print(&with_problems(&target.kvm.modules()?, report::modules))?)
 }

@@ -1,12 +1,15 @@
-use super::KernelTarget;
+use super::{Done, KernelTarget, usage};
+use crate::stub::console::Console;
 
-pub(super) fn run(target: &KernelTarget, names: &[&str]) -> Result<String, String> {
+pub(super) fn run(target: &KernelTarget, names: &[&str], console: &mut Console<'_>) -> Done {
     if names.is_empty() {
-        return Err("monitor nlist NAME...".into());
+        return usage("nlist");
     }
-    let line = |name: &&str| match target.kvm.symbol(name) {
-        Some(symbol) => format!("{:016x} {} {name}\n", symbol.va.0, symbol.letter()),
-        None => format!("{name}: no such symbol\n"),
-    };
-    Ok(names.iter().map(line).collect())
+    for name in names {
+        console.print(&match target.kvm.symbol(name) {
+            Some(symbol) => format!("{:016x} {} {name}\n", symbol.va.0, symbol.letter()),
+            None => format!("{name}: no such symbol\n"),
+        })?;
+    }
+    Ok(())
 }

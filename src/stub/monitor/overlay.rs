@@ -1,8 +1,9 @@
-use super::KernelTarget;
+use super::{Done, KernelTarget};
 use crate::image::Overlay;
 use crate::image::overlay::Change;
 use crate::kvm::{digits, show};
 use crate::patch::Patch;
+use crate::stub::console::Console;
 use kgdbserver_arch::Va;
 use std::fmt::Write;
 use std::path::Path;
@@ -11,7 +12,11 @@ use std::path::Path;
 const SHOWN: usize = 8;
 
 /// Shows, takes back, saves and loads what this debugger wrote.
-pub(super) fn run(target: &KernelTarget, arguments: &[&str]) -> Result<String, String> {
+pub(super) fn run(target: &KernelTarget, arguments: &[&str], console: &mut Console<'_>) -> Done {
+    Ok(console.print(&answer(target, arguments)?)?)
+}
+
+fn answer(target: &KernelTarget, arguments: &[&str]) -> Result<String, String> {
     let overlay = target.kvm.overlay().ok_or("there is no overlay: start the server with --overlay")?;
     match arguments {
         [] => Ok(list(target, overlay)),

@@ -1,7 +1,9 @@
-use super::{KernelTarget, with_problems};
+use super::{Done, KernelTarget, with_problems};
 use crate::report;
+use crate::stub::console::Console;
 
-pub(super) fn run(target: &KernelTarget, _: &[&str]) -> Result<String, String> {
-    let processes = target.kvm.processes().map_err(|error| error.to_string())?;
-    Ok(with_problems(&processes, |processes| report::processes(processes, target.threads())))
+pub(super) fn run(target: &KernelTarget, _: &[&str], console: &mut Console<'_>) -> Done {
+    let processes = target.kvm.processes()?;
+    Ok(console
+        .print(&with_problems(&processes, |processes| report::processes(processes, target.threads())))?)
 }

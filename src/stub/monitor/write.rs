@@ -1,7 +1,12 @@
-use super::KernelTarget;
+use super::{Done, KernelTarget};
+use crate::stub::console::Console;
 
 /// The second step of `--write`.
-pub(super) fn run(target: &KernelTarget, arguments: &[&str]) -> Result<String, String> {
+pub(super) fn run(target: &KernelTarget, arguments: &[&str], console: &mut Console<'_>) -> Done {
+    Ok(console.print(&answer(target, arguments)?)?)
+}
+
+fn answer(target: &KernelTarget, arguments: &[&str]) -> Result<String, String> {
     let confirmed = &target.writes.confirmed;
     match arguments {
         [] => {}

@@ -1,0 +1,6 @@
+use super::{Done, KernelTarget};
+use crate::stub::console::Console;
+
+pub(super) fn run(target: &KernelTarget, _: &[&str], console: &mut Console<'_>) -> Done {
+    Ok(console.print(&target.count.text())?)
+}
