@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_packet_without_end_is_thrown_away() {
-        let mut long = vec![b'$'; PACKET_LIMIT + 10];
+        let mut long = [b"$".as_slice(), &[b'x'; PACKET_LIMIT + 10]].concat();
         let sum = long.iter().skip(1).fold(0u8, |sum, byte| sum.wrapping_add(*byte));
         long.extend(format!("#{sum:02x}$qC#b4").bytes());
         let mut wire = transport(&long);
