@@ -246,6 +246,11 @@ pub trait Kernel: Send + Sync {
         None
     }
 
+    /// Where a variable is that was found without a symbol.
+    fn found_variable(&self, _name: &str) -> Option<Va> {
+        None
+    }
+
     /// The kernel's own table of how its stacks are unwound; none where frame pointers lead through them.
     fn unwind_table(&self) -> Option<&dyn unwind::Table> {
         None

@@ -5,12 +5,14 @@
 //!
 //! A type whose length is not known hides all that follow it: those before it stay usable.
 
+mod declarations;
 mod find;
 mod format;
 
 pub use find::{find, read};
 
 use super::KernelFile;
+use super::types::declared::{self, Declarations};
 use super::types::{Field, Graph, MEMBER_LIMIT, Names, Opened, Ref, Scalar, Shape, Space, name_at};
 use crate::{Error, Result};
 use format::{Head, Header, kind};
@@ -20,8 +22,10 @@ pub(super) const NAME: &str = "BTF";
 const SECTION: &str = ".BTF";
 /// A kernel has 1 to 10 MB of it.
 const SIZE_LIMIT: u64 = 64 << 20;
-/// Of an integer's encoding; the other bits tell characters and booleans.
+/// Bits of an integer's encoding.
 const SIGNED: u32 = 1;
+const CHARACTER: u32 = 2;
+const BOOLEAN: u32 = 4;
 /// What C's `long` may be called. On Linux it is as long as a pointer, whose length BTF does not tell.
 const LONGS: [&[u8]; 4] = [b"long int", b"long unsigned int", b"long", b"unsigned long"];
 
@@ -218,20 +222,27 @@ impl Btf {
     }
 
     fn add_enumerators(&self, head: &Head, names: &mut Names) {
-        let mut add = |name, value| names.add(Space::Enumerator, self.string(name), value);
+        self.enumerators_of(head)
+            .into_iter()
+            .for_each(|(name, value)| names.add(Space::Enumerator, name, value));
+    }
+
+    /// The names and values of an enum; nothing of another type.
+    fn enumerators_of(&self, head: &Head) -> Vec<(&[u8], u64)> {
+        let signed = self.is_signed_enum(head);
+        let extended =
+            |value: u32| if signed { i64::from(value.cast_signed()).cast_unsigned() } else { value.into() };
         match head.kind {
-            kind::ENUM if self.is_signed_enum(head) => {
-                let records = self.records(head).take(head.count);
-                records.for_each(|[name, value]| add(name, i64::from(value.cast_signed()).cast_unsigned()));
-            }
             kind::ENUM => {
-                self.records(head).take(head.count).for_each(|[name, value]| add(name, value.into()));
+                let records = self.records(head).take(head.count);
+                records.map(|[name, value]| (self.string(name), extended(value))).collect()
             }
             kind::ENUM64 => {
                 let records = self.records(head).take(head.count);
-                records.for_each(|[name, low, high]| add(name, u64::from(high) << 32 | u64::from(low)));
+                let value = |low, high| u64::from(high) << 32 | u64::from(low);
+                records.map(|[name, low, high]| (self.string(name), value(low, high))).collect()
             }
-            _ => {}
+            _ => Vec::new(),
         }
     }
 }
@@ -242,25 +253,7 @@ impl Graph for Btf {
     }
 
     fn shape(&self, ty: Ref) -> Option<Shape<'_>> {
-        let (btf, head) = self.find(ty)?;
-        let scalar = |size, signed| Shape::Scalar(Scalar { size, signed, bits: None });
-        Some(match head.kind {
-            kind::INT => Shape::Scalar(btf.integer(&head)?),
-            kind::FLOAT => scalar(head.size.into(), false),
-            kind::PTR => scalar(self.traits.ptr_bytes?, false),
-            kind::ENUM | kind::ENUM64 => scalar(head.size.into(), btf.is_signed_enum(&head)),
-            kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG => {
-                Shape::Alias(head.size.into())
-            }
-            kind::ARRAY => {
-                let [of, _, count] = btf.records(&head).next()?;
-                Shape::Array { of: of.into(), count: count.into() }
-            }
-            kind::STRUCT | kind::UNION => {
-                Shape::Composite { size: head.size.into(), fields: btf.fields(&head)? }
-            }
-            _ => return None,
-        })
+        declared::shape(self, ty)
     }
 
     fn enumerator(&self, name: &str) -> Option<i64> {
@@ -274,6 +267,10 @@ impl Graph for Btf {
 
     fn is_whole(&self) -> bool {
         self.base.is_none() && self.whole
+    }
+
+    fn declarations(&self) -> Option<&dyn Declarations> {
+        Some(self)
     }
 
     fn continued(self: Arc<Self>, part: Vec<u8>) -> Option<Opened> {
@@ -295,4 +292,4 @@ fn corrupt(offset: u64, what: impl Into<String>) -> Error {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

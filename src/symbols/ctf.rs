@@ -7,8 +7,13 @@
 //! enum type looks like a whole enum.
 
 use super::KernelFile;
+use super::types::declared::{self, Declarations};
 use super::types::{Field, Graph, MEMBER_LIMIT, Names, Opened, Ref, Scalar, Shape, Space, inflate, name_at};
 use crate::{Error, Result};
+use std::ops::Range;
+use std::sync::Arc;
+
+mod declarations;
 
 const SECTION: &str = ".SUNW_ctf";
 const MAGIC: u16 = 0xcff1;
@@ -20,6 +25,7 @@ const SIZE_LIMIT: u64 = 64 << 20;
 const FOREIGN_NAME: u32 = 1 << 31;
 /// Bits of an integer's encoding. FreeBSD marks `_Bool` as signed, though no compiler extends its sign.
 const SIGNED: u32 = 1;
+const CHAR: u32 = 2;
 const BOOL: u32 = 4;
 
 /// Where the versions differ.
@@ -80,6 +86,11 @@ struct Ctf {
     target: Target,
     /// Where the names start in the body, and where they end.
     strings: (usize, usize),
+    /// Where the types of objects and those of functions are in the body.
+    objects: Range<usize>,
+    functions: Range<usize>,
+    /// The file, whose symbols these are.
+    file: Option<KernelFile>,
     /// Where the type of each number is; the first one has the number 1.
     places: Vec<usize>,
     names: Names,
@@ -115,7 +126,8 @@ struct Cursor<'a> {
 pub(super) fn open(file: &KernelFile) -> Option<Opened> {
     let section = file.section(SECTION)?;
     let target = Target { big_endian: file.is_big_endian(), ptr_bytes: if file.is_64_bit() { 8 } else { 4 } };
-    Some(Ctf::parse(&section, target).map(|ctf| Box::new(ctf) as Box<dyn Graph>))
+    let with_file = |ctf: Ctf| Ctf { file: KernelFile::open(Arc::clone(file.source())).ok(), ..ctf };
+    Some(Ctf::parse(&section, target).map(|ctf| Box::new(with_file(ctf)) as Box<dyn Graph>))
 }
 
 impl Ctf {
@@ -132,7 +144,7 @@ impl Ctf {
         for word in &mut words {
             *word = header.u32().ok_or_else(short)?;
         }
-        let [_, parent, _, _, _, types, names, names_len] = words;
+        let [_, parent, _, objects, functions, types, names, names_len] = words;
         if parent != 0 {
             return Err(Error::Unsupported("CTF that builds on that of another file".into()));
         }
@@ -142,7 +154,9 @@ impl Ctf {
             return Err(corrupt(0, "the types do not end before the names"));
         }
         let strings = (names as usize, body.len());
-        let mut ctf = Self { body, form, target, strings, places: Vec::new(), names: Names::default() };
+        let (objects, functions) = (objects as usize..functions as usize, functions as usize..types as usize);
+        let (places, names) = (Vec::new(), Names::default());
+        let mut ctf = Self { body, form, target, strings, objects, functions, file: None, places, names };
         ctf.index(types as usize)?;
         Ok(ctf)
     }
@@ -174,7 +188,7 @@ impl Ctf {
         };
         let mut names = std::mem::take(&mut self.names);
         names.add(space, self.string(head.name), id);
-        for (name, value) in self.enumerators(head) {
+        for (name, value) in self.enumerators_of(head) {
             names.add(Space::Enumerator, self.string(name), i64::from(value).cast_unsigned());
         }
         self.names = names;
@@ -222,13 +236,13 @@ impl Ctf {
         Some(Scalar { size: head.size, signed: encoding & (SIGNED | BOOL) == SIGNED, bits })
     }
 
-    fn enumerators(&self, head: &Head) -> impl Iterator<Item = (u32, i32)> {
+    fn enumerators_of(&self, head: &Head) -> impl Iterator<Item = (u32, i32)> {
         let mut from = self.cursor(head.details);
         let count = if head.kind == kind::ENUM { head.count } else { 0 };
         (0..count).map_while(move |_| Some((from.u32()?, from.u32()?.cast_signed())))
     }
 
-    fn fields(&self, head: &Head) -> Option<Vec<Field<'_>>> {
+    fn fields_of(&self, head: &Head) -> Option<Vec<Field<'_>>> {
         let mut from = self.cursor(head.details);
         if head.count as usize > MEMBER_LIMIT {
             return None;
@@ -263,23 +277,7 @@ impl Graph for Ctf {
     }
 
     fn shape(&self, ty: Ref) -> Option<Shape<'_>> {
-        let head = self.find(ty)?;
-        let scalar = |size, signed| Shape::Scalar(Scalar { size, signed, bits: None });
-        Some(match head.kind {
-            kind::INTEGER => Shape::Scalar(self.integer(&head)?),
-            kind::FLOAT => scalar(head.size, false),
-            kind::POINTER => scalar(self.target.ptr_bytes, false),
-            // As compilers do it: unsigned unless a value needs the sign.
-            kind::ENUM => scalar(head.size, self.enumerators(&head).any(|(_, value)| value < 0)),
-            kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT => Shape::Alias(head.size),
-            kind::ARRAY => {
-                let mut from = self.cursor(head.details);
-                let (of, _) = (from.word(self.form)?.into(), from.word(self.form)?);
-                Shape::Array { of, count: from.u32()?.into() }
-            }
-            kind::STRUCT | kind::UNION => Shape::Composite { size: head.size, fields: self.fields(&head)? },
-            _ => return None,
-        })
+        declared::shape(self, ty)
     }
 
     fn enumerator(&self, name: &str) -> Option<i64> {
@@ -288,6 +286,10 @@ impl Graph for Ctf {
 
     fn big_endian(&self) -> bool {
         self.target.big_endian
+    }
+
+    fn declarations(&self) -> Option<&dyn Declarations> {
+        Some(self)
     }
 }
 
@@ -334,4 +336,4 @@ fn corrupt(offset: u64, what: impl Into<String>) -> Error {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -68,14 +68,23 @@ struct Index {
 /// The types of a file's DWARF, if it has some.
 pub(super) fn open(file: &KernelFile) -> Option<Opened> {
     let info = section(file, ".debug_info")?;
-    Some(info.and_then(|info| Ok(Box::new(Dwarf::new(file, info)?) as Box<dyn Graph>)))
+    let other = |name: &str| section(file, name).unwrap_or_else(|| Ok(Vec::new()));
+    Some(info.and_then(|info| of_sections(file.is_big_endian(), info, other)))
+}
+
+/// The types of `.debug_info`, and of the sections that it needs.
+pub(super) fn of_sections(
+    big_endian: bool,
+    info: Vec<u8>,
+    other: impl Fn(&str) -> Result<Vec<u8>>,
+) -> Opened {
+    Ok(Box::new(Dwarf::new(big_endian, info, other)?))
 }
 
 impl Dwarf {
-    fn new(file: &KernelFile, info: Vec<u8>) -> Result<Self> {
-        let section = |name| section(file, name).unwrap_or_else(|| Ok(Vec::new()));
+    fn new(big_endian: bool, info: Vec<u8>, section: impl Fn(&str) -> Result<Vec<u8>>) -> Result<Self> {
         let mut dwarf = Self {
-            endian: if file.is_big_endian() { RunTimeEndian::Big } else { RunTimeEndian::Little },
+            endian: if big_endian { RunTimeEndian::Big } else { RunTimeEndian::Little },
             info,
             abbreviations: section(".debug_abbrev")?,
             strings: section(".debug_str")?,

@@ -229,6 +229,13 @@ impl KernelFile {
         (0..count).filter_map(|index| self.symbol(index))
     }
 
+    /// Those of one of ELF's types (`STT_OBJECT`), in the table's order.
+    pub fn symbols_of(&self, st_type: u8) -> impl Iterator<Item = Symbol> + '_ {
+        let mut indices = Vec::new();
+        self.each(|index, sym| indices.extend((sym.st_type() == st_type).then_some(index)));
+        indices.into_iter().filter_map(|index| self.symbol(index.into()))
+    }
+
     /// Symbols that have this name, found without an index: first the name's places among the names, then the symbols
     /// that point there.
     fn scan(&self, name: &str) -> Vec<u32> {

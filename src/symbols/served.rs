@@ -6,6 +6,7 @@
 //! and unwind information that says what the kernel's code does, which is to keep frame pointers. A kernel file with
 //! debug information is copied instead, and only the brand changed.
 
+mod debug_info;
 mod frames;
 mod modules;
 mod sections;
@@ -14,6 +15,7 @@ mod write;
 
 pub use self::modules::ModuleFile;
 
+use self::debug_info::Declared;
 use self::frames::Frames;
 use self::sections::Loaded;
 use super::{KernelFile, Kind, Symbol, kallsyms};
@@ -27,6 +29,7 @@ use std::sync::{Arc, OnceLock};
 
 const EI_OSABI: u64 = 7;
 const E_TYPE: u64 = 16;
+const EH_FRAME: &str = ".eh_frame";
 /// gdb takes the outermost frame for the entry function's where the entry point lies in no function, and stops there.
 const ENTRY_BYTES: u64 = 16;
 
@@ -118,7 +121,7 @@ fn has_debug_info(file: &KernelFile) -> bool {
 /// as it would slide the kernel's.
 fn synthesise(names: Names<'_>, kvm: &Kvm) -> Result<Vec<u8>> {
     let (kernel, slide) = (Frames::of(kvm), kvm.symbols().slide());
-    let sections = names.sections();
+    let mut sections = names.sections();
     let code: Vec<Range<u64>> =
         sections.iter().filter(|section| section.execute).map(|s| s.range.clone()).collect();
     let named = Named { entry: entry_symbol(&names, &code), names };
@@ -126,13 +129,19 @@ fn synthesise(names: Names<'_>, kvm: &Kvm) -> Result<Vec<u8>> {
         Some(table) => table::of_kernel(kvm, table, &named.functions(), slide)?,
         None => kernel.eh_frame(&code, &kernel.exceptions(&named))?,
     };
+    let declared = Declared::of_kernel(kvm, &named);
+    sections::add_data(&mut sections, declared.iter().flat_map(Declared::variables));
     // By the first segment gdb finds out how far the kernel was moved. It holds all sections from there on.
     let ends = sections.iter().map(|section| section.range.end);
     let segment = |start: Va| start.0..ends.filter(|end| *end > start.0).max().unwrap_or(start.0);
     let segment = kvm.linux().and_then(|_| kvm.symbols().first_segment()).map(segment);
     let (entry, flags) = (named.entry_point(), named.names.flags());
     let head = write::Head { kind: ET_EXEC, entry, flags, segment };
-    write::elf(&sections, &named, &head, frames, kernel.machine)
+    let mut tables = vec![(EH_FRAME, frames)];
+    if let Some(declared) = declared {
+        tables.extend(declared.sections(kernel.machine)?);
+    }
+    write::elf(&sections, &named, &head, tables, kernel.machine)
 }
 
 /// Where the names come from.

@@ -4,6 +4,7 @@
 //! members of members, anonymous unions, typedefs, arrays, stands in `member.rs`, once for all sources. A further source
 //! is one file and a row in [`SOURCES`].
 
+pub(super) mod declared;
 mod graph;
 mod inflate;
 mod member;
@@ -17,6 +18,7 @@ pub(super) use names::{Names, Space, name_at};
 
 use super::{KernelFile, btf, ctf, dwarf};
 use crate::{Error, Result};
+use declared::Declarations;
 use member::{measure, member};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -158,6 +160,11 @@ impl Types {
     pub fn source(&self) -> &'static str {
         let first = self.sources.iter().find(|source| source.graph().is_some());
         first.map_or("none", |source| source.name)
+    }
+
+    /// The first source that can be gone through whole, and what kind it is.
+    pub(super) fn declarations(&self) -> Option<(&'static str, &dyn Declarations)> {
+        self.sources.iter().find_map(|source| Some((source.name, source.graph()?.declarations()?)))
     }
 
     #[cfg(test)]

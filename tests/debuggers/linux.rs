@@ -14,6 +14,8 @@ struct Guest {
     modules: Vec<(String, String)>,
     /// A function of a module: its module, its name and its address.
     function: [String; 3],
+    /// Whether the kernel has names of variables.
+    has_data_symbols: bool,
 }
 
 fn guests() -> Vec<Guest> {
@@ -47,6 +49,7 @@ fn guest(name: &'static str, folder: &Path) -> Option<Guest> {
         name,
         image: folder.join("elf.dump"),
         modules: lines("modules").iter().map(module).collect(),
+        has_data_symbols: lines("kallsyms").iter().any(|line| line.ends_with(" linux_banner")),
         function: lines("kallsyms").iter().find_map(function).expect("a function of a module"),
     })
 }
@@ -100,5 +103,72 @@ fn lldb_needs_no_file() {
             session.has(&lookup, &format!("{module}.ko`{name}"));
             session.has("thread backtrace all", "`kthreadd + ");
         }
+    }
+}
+
+/// Types come from the kernel's BTF, in its own memory.
+#[test]
+fn gdb_knows_types_variables_and_prototypes() {
+    for guest in guests() {
+        let server = Server::start(&[&guest.image]);
+        let session = in_gdb(
+            &server,
+            &[
+                "print init_task.comm",
+                "ptype struct list_head",
+                "whatis init_task.sched_class",
+                "print &((struct task_struct *)&init_task)->comm == &init_task.comm",
+                "print *(struct list_head *)&init_task.tasks",
+                "print ((struct task_struct *)((char *)init_task.tasks.next - (long)&((struct task_struct *)0)->tasks))->comm",
+                "whatis &runqueues",
+                "print linux_banner",
+                "print linux_banner[sizeof(linux_banner) - 2]",
+                "whatis vfs_write",
+                "frame",
+                "info frame",
+            ],
+        );
+        session.has("print init_task.comm", "\"swapper/0\\000");
+        session.is(
+            "ptype struct list_head",
+            "type = struct list_head {\nstruct list_head *next;\nstruct list_head *prev;\n}",
+        );
+        session.is("whatis init_task.sched_class", "type = const struct sched_class *");
+        session.has("print &((struct task_struct *)&init_task)->comm == &init_task.comm", "= 1");
+        session.has("print *(struct list_head *)&init_task.tasks", "{next = 0xffff");
+        // The guests' first process.
+        session.has(
+            "print ((struct task_struct *)((char *)init_task.tasks.next - (long)&((struct task_struct *)0)->tasks))->comm",
+            "\"init\"",
+        );
+        if guest.has_data_symbols {
+            session.is("whatis &runqueues", "type = struct rq *");
+            session.has("print linux_banner", "= \"Linux version ");
+            session.has("print linux_banner[sizeof(linux_banner) - 2]", "= 10 '\\n'");
+        }
+        session.is("whatis vfs_write", "type = ssize_t (struct file *, const char *, size_t, loff_t *)");
+        // It has no values of parameters to show, and does not say so in every frame.
+        assert!(!session.of("frame").contains("optimized out"), "{session}");
+    }
+}
+
+#[test]
+fn lldb_knows_types_variables_and_prototypes() {
+    for guest in guests() {
+        let server = Server::start(&[&guest.image]);
+        let commands = [
+            "target variable init_task.comm",
+            "expression -- (unsigned long)&((struct task_struct *)0)->comm",
+            "expression -- (unsigned long)&init_task.comm - (unsigned long)&init_task",
+            "image lookup -t list_head",
+            "expression -- vfs_write",
+        ];
+        let session = in_lldb(&server, &commands);
+        session.has("target variable init_task.comm", "= \"swapper/0\"");
+        let offset = session.of(commands[1]).split("= ").last().expect("a number").trim();
+        assert!(offset.parse::<u64>().expect("a number") > 0, "{session}");
+        session.has(commands[2], &format!("= {offset}"));
+        session.has("image lookup -t list_head", "list_head *next;");
+        session.has("expression -- vfs_write", "(ssize_t (*)(file *, const char *, size_t, loff_t *)) ");
     }
 }

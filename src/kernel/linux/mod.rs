@@ -195,6 +195,10 @@ impl Kernel for Linux {
         percpu::copy(&self.fields(mem), name, cpu)
     }
 
+    fn found_variable(&self, name: &str) -> Option<Va> {
+        (name == "init_task").then_some(self.init_task)
+    }
+
     fn args(&self, mem: &Space, task: Va, limit: usize) -> Result<Listing<String>> {
         self.strings(mem, task, &args::ARGUMENTS, limit)
     }

@@ -1,12 +1,15 @@
 //! The sections are built from the format's description, with nothing of the parser's.
 
+use super::super::compiled;
+use super::super::types::declared::Prototype;
 use super::super::types::{Bits, Member, Types};
 use super::*;
+use goblin::elf::sym::STT_OBJECT;
 use std::io::Write;
 
-const ALL: [(u8, bool); 4] = [(2, false), (2, true), (3, false), (3, true)];
+pub(crate) const ALL: [(u8, bool); 4] = [(2, false), (2, true), (3, false), (3, true)];
 
-struct Builder {
+pub(crate) struct Builder {
     version: u8,
     big: bool,
     types: Vec<u8>,
@@ -119,6 +122,11 @@ impl Builder {
         encoder.finish().unwrap()
     }
 
+    pub(crate) fn graph(&self) -> Box<dyn Graph> {
+        let target = Target { big_endian: self.big, ptr_bytes: 8 };
+        Box::new(Ctf::parse(&self.build(false), target).unwrap())
+    }
+
     fn parse(&self, bytes: &[u8]) -> Result<Types> {
         let target = Target { big_endian: self.big, ptr_bytes: 8 };
         Ctf::parse(bytes, target).map(|ctf| Types::from_graph("CTF", Box::new(ctf)))
@@ -140,7 +148,7 @@ impl Builder {
 /// struct proc { struct proc *next; const pid_t pid; union { int a; struct { char b[4]; }; };
 ///               unsigned flags : 5, low : 3; _Bool yes : 1; enum state state; int grid[3][4]; struct map map; pid_t none[]; };
 /// ```
-fn sample(form: (u8, bool)) -> Builder {
+pub(crate) fn sample(form: (u8, bool)) -> Builder {
     let mut b = Builder::new(form);
     let five = b.int("unsigned int", 4, 0, 5);
     let three = b.int("unsigned int", 4, 0, 3);
@@ -191,6 +199,44 @@ fn sample(form: (u8, bool)) -> Builder {
 
 fn scalar(offset: u64, size: u64, signed: bool) -> Option<Member> {
     Some(Member { offset, size, bits: None, signed, elements: None, element_size: size })
+}
+
+/// What stands in the order of the file's symbols: a file's symbols come from a compiler here.
+#[test]
+fn functions_and_objects_are_those_of_the_symbols() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(file) = compiled::kernel(dir.path(), &["-g0"]) else { return };
+    let objects: Vec<String> = file.symbols_of(STT_OBJECT).map(|symbol| symbol.name).collect();
+    assert!(
+        objects.iter().any(|name| name == "packed_bits") && !objects.iter().any(|name| name == "function")
+    );
+    for form in ALL {
+        let b = sample(form);
+        let (int, char) = (3, 5);
+        let types = b.types.len() as u32;
+        // Every object is an int but one; there is a function more than the file has.
+        let mut before = Builder::new(form);
+        objects.iter().for_each(|name| before.narrow(if name == "packed_bits" { char } else { int }));
+        let first_function = before.types.len() as u32;
+        // int function(int, ...)
+        let info = if form.0 == 2 { 5 * 2048 + 2 } else { 5 << 26 | 2 };
+        [info, char, int, 0].into_iter().for_each(|word| before.narrow(word));
+        before.narrow(0);
+        before.types.resize(before.types.len().next_multiple_of(4), 0);
+        let first_type = before.types.len() as u32;
+        let words = [0, 0, 0, 0, first_function, first_type, first_type + types, b.names.len() as u32];
+        let body = [&before.types[..], &b.types, &b.names].concat();
+        let target = Target { big_endian: b.big, ptr_bytes: 8 };
+        let ctf = Ctf::parse(&b.wrap(words, &body, true), target).unwrap();
+        let ctf = Ctf { file: KernelFile::open(file.source().clone()).ok(), ..ctf };
+        let told: Vec<_> = objects.iter().cloned().zip(std::iter::repeat(u64::from(int))).collect();
+        let told = told
+            .into_iter()
+            .map(|(name, ty)| if name == "packed_bits" { (name, char.into()) } else { (name, ty) });
+        assert_eq!(ctf.variables(), told.collect::<Vec<_>>());
+        let prototype = Prototype { returns: char.into(), parameters: vec![int.into(), 0] };
+        assert_eq!(ctf.functions(), [("function".to_owned(), prototype)]);
+    }
 }
 
 #[test]

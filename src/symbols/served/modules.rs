@@ -1,7 +1,7 @@
 //! A symbol file for each module: debuggers list modules by their files' names.
 
 use super::frames::Frames;
-use super::{Named, Names, table, write};
+use super::{EH_FRAME, Named, Names, table, write};
 use crate::symbols::loaded::Loaded;
 use crate::{Kvm, Result, cache};
 use goblin::elf::header::ET_DYN;
@@ -64,6 +64,7 @@ fn elf(kvm: &Kvm, loaded: &Loaded) -> Option<Result<(Va, Vec<u8>)>> {
         None => Frames::of(kvm).eh_frame(&code, &[]),
     };
     let head = write::Head { kind: ET_DYN, entry: 0, flags: 0, segment: Some(segment) };
-    let file = frames.and_then(|frames| write::elf(&sections, &named, &head, frames, kvm.space().machine));
+    let tables = frames.map(|frames| vec![(EH_FRAME, frames)]);
+    let file = tables.and_then(|tables| write::elf(&sections, &named, &head, tables, kvm.space().machine));
     Some(file.map(|file| (start, file)))
 }

@@ -77,6 +77,32 @@ fn end_of_code(table: &kallsyms::Table) -> u64 {
     code.map_or(0, |symbol| symbol.va.0.saturating_add(LAST_FUNCTION))
 }
 
+/// Adds sections for variables that lie in none: lldb takes the address of such a one for that of memory, however the
+/// kernel was moved. One section reaches from the first variable to the last of those that no other section divides.
+pub(super) fn add_data(sections: &mut Vec<Loaded<'_>>, variables: impl Iterator<Item = Range<u64>>) {
+    let inside = |va: &u64| sections.iter().any(|section| section.range.contains(va));
+    let mut stray: Vec<Range<u64>> = variables.filter(|variable| !inside(&variable.start)).collect();
+    stray.sort_unstable_by_key(|variable| variable.start);
+    let mut starts: Vec<u64> = sections.iter().map(|section| section.range.start).collect();
+    starts.sort_unstable();
+    let next =
+        |va: u64| starts.get(starts.partition_point(|start| *start <= va)).copied().unwrap_or(u64::MAX);
+    let mut added: Vec<Range<u64>> = Vec::new();
+    for variable in stray {
+        let end = variable.end.min(next(variable.start));
+        match added.last_mut() {
+            Some(last) if next(last.start) == next(variable.start) => last.end = last.end.max(end),
+            _ => added.push(variable.start..end),
+        }
+    }
+    sections.extend(added.into_iter().map(|range| Loaded {
+        name: ".data",
+        range,
+        execute: false,
+        note: None,
+    }));
+}
+
 /// The sections of a module. What the kernel tells are names and beginnings; a section reaches up to the next one.
 pub(super) fn of_module(module: &Module) -> Vec<Loaded<'_>> {
     module.parts.iter().flat_map(|part| of_part(module, part)).collect()
@@ -98,6 +124,22 @@ fn of_part<'a>(module: &'a Module, part: &Part) -> impl Iterator<Item = Loaded<'
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn variables_outside_of_all_sections_get_sections_between_them() {
+        let section = |range: Range<u64>| Loaded { name: ".text", range, execute: true, note: None };
+        let mut sections = vec![section(0x1000..0x2000), section(0x5000..0x6000)];
+        let variables = [0x7000..0x7008, 0x3000..0x3004, 0x1800..0x1808, 0x3100..0x3200, 0x4fff..0x5003];
+        add_data(&mut sections, variables.into_iter());
+        let found: Vec<_> = sections.iter().map(|section| (section.name, section.range.clone())).collect();
+        let expected = [
+            (".text", 0x1000..0x2000),
+            (".text", 0x5000..0x6000),
+            (".data", 0x3000..0x5000),
+            (".data", 0x7000..0x7008),
+        ];
+        assert_eq!(found, expected);
+    }
 
     #[test]
     fn a_modules_sections_reach_up_to_the_next_one() {

@@ -58,12 +58,12 @@ pub(super) struct Head {
     pub(super) segment: Option<Range<u64>>,
 }
 
-/// The ELF file: the kernel's sections, `.eh_frame`, the symbols and their names.
+/// The ELF file: the kernel's sections, those with information on it, the symbols and their names.
 pub(super) fn elf(
     loaded: &[Loaded<'_>],
     named: &Named<'_>,
     head: &Head,
-    frames: Vec<u8>,
+    tables: Vec<(&'static str, Vec<u8>)>,
     machine: Machine,
 ) -> Result<Vec<u8>> {
     let endian = if machine.big_endian { scroll::BE } else { scroll::LE };
@@ -72,7 +72,7 @@ pub(super) fn elf(
     let locals = named.symbols().filter(|symbol| !symbol.global).count() + 1;
     let mut parts = vec![Part::new("", SHT_NULL, Vec::new())];
     parts.extend(loaded.iter().map(Part::of));
-    parts.push(Part::new(".eh_frame", SHT_PROGBITS, frames));
+    parts.extend(tables.into_iter().map(|(name, bytes)| Part::new(name, SHT_PROGBITS, bytes)));
     let mut symtab = Part::new(".symtab", SHT_SYMTAB, table);
     symtab.header.sh_entsize = Sym::size(ctx.container) as u64;
     symtab.header.sh_link = u32::try_from(parts.len() + 1).unwrap_or(0);

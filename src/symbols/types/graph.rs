@@ -1,5 +1,6 @@
 //! Type information as its source stores it.
 
+use super::declared::Declarations;
 use crate::Result;
 use std::sync::Arc;
 
@@ -30,6 +31,11 @@ pub(in crate::symbols) trait Graph: Send + Sync {
         false
     }
 
+    /// All of it, where that is not too much.
+    fn declarations(&self) -> Option<&dyn Declarations> {
+        None
+    }
+
     /// The types of a module that builds on these; none if this kind has nothing of the sort.
     fn continued(self: Arc<Self>, _module: Vec<u8>) -> Option<Opened> {
         None
@@ -50,7 +56,7 @@ pub(in crate::symbols) enum Shape<'a> {
 }
 
 /// A number or a pointer.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::symbols) struct Scalar {
     /// In bytes.
     pub size: u64,
