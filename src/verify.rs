@@ -19,13 +19,14 @@ pub enum Verdict {
 
 const VERSION: &str = "version";
 
-/// The constants that tell the version: FreeBSD's and Linux's.
-const VERSIONS: &[&str] = &[VERSION, "linux_banner"];
+const LINUX: &str = "linux_banner";
 
-/// Constants of kernels, which the file and the running kernel hold alike.
+/// The constants that tell the version: FreeBSD's and Linux's.
+const VERSIONS: &[&str] = &[VERSION, LINUX];
+
+/// Constants of BSD's kernels, which the file and the running kernel hold alike.
 const CONSTANTS: &[&str] = &[
     VERSION,
-    "linux_banner",
     "osreldate",
     "pcb_size",
     "proc_off_p_pid",
@@ -99,7 +100,7 @@ fn told_version(file: &KernelFile, told: Option<&str>) -> Result<Option<String>>
 /// A kernel file's version string. A Linux kernel has another one, which no dump header tells, and drivers of it have
 /// variables of this name.
 pub(crate) fn version(file: &KernelFile) -> Option<String> {
-    if file.by_name("linux_banner").is_some() {
+    if file.by_name(LINUX).is_some() {
         return None;
     }
     let symbol = file.by_name(VERSION).filter(|symbol| (1..=LIMIT).contains(&symbol.size))?;
@@ -137,11 +138,16 @@ fn build_id(file: &KernelFile) -> Option<(String, Va, u64)> {
     Some(("the build id".into(), Va(note.sh_addr), note.sh_size)).filter(|(_, _, len)| *len <= LIMIT)
 }
 
-fn constants(file: &KernelFile) -> impl Iterator<Item = (String, Va, u64)> {
-    CONSTANTS.iter().filter_map(|name| {
+/// In a Linux kernel the other names are not looked for, or are those of a driver's variables.
+fn constants(file: &KernelFile) -> Vec<(String, Va, u64)> {
+    let constant = |name: &&str| {
         let symbol = file.by_name(name).filter(|symbol| (1..=LIMIT).contains(&symbol.size))?;
         Some(((*name).to_owned(), symbol.va, symbol.size))
-    })
+    };
+    match constant(&LINUX) {
+        Some(banner) => vec![banner],
+        None => CONSTANTS.iter().filter_map(constant).collect(),
+    }
 }
 
 fn bytes_of(image: &Space, va: Va, len: u64) -> Option<Vec<u8>> {

@@ -20,8 +20,10 @@ use std::sync::{Arc, OnceLock};
 
 /// Symbols read at a time when the whole table is gone through.
 const CHUNK: u64 = 4096;
-/// Names looked up one at a time before an index pays.
-const SCANS: usize = 4;
+/// Names looked up one at a time before an index pays. Linux's walkers ask for dozens; a file with an index of its own is
+/// asked for few that it does not have.
+const SCANS: usize = 1;
+const SCANS_BESIDE_INDEX: usize = 4;
 
 /// An ELF kernel: its sections and its symbols.
 pub struct KernelFile {
@@ -32,9 +34,9 @@ pub struct KernelFile {
     symtab: Option<Table>,
     /// The file's own index of global symbols, and the table it is about.
     hashed: Option<(HashTable, Table)>,
-    /// Hashes of names, sorted, and indices into the table. Made when first needed, as the next is: 60,000 symbols
-    /// take a millisecond and a megabyte each.
-    by_name: OnceLock<Vec<(u32, u32)>>,
+    /// Hashes of names in the upper halves, indices into the table in the lower ones; sorted. Made when first needed, as
+    /// the next is: 60,000 symbols take a millisecond and a megabyte each.
+    by_name: OnceLock<Vec<u64>>,
     /// Addresses, sorted, and indices into the table.
     by_address: OnceLock<(Vec<u64>, Vec<u32>)>,
     scans: AtomicUsize,
@@ -197,8 +199,9 @@ impl KernelFile {
     }
 
     fn in_symtab(&self, name: &str) -> Option<Symbol> {
+        let scans = if self.hashed.is_some() { SCANS_BESIDE_INDEX } else { SCANS };
         let candidates = match self.by_name.get() {
-            None if self.scans.fetch_add(1, Ordering::Relaxed) < SCANS => self.scan(name),
+            None if self.scans.fetch_add(1, Ordering::Relaxed) < scans => self.scan(name),
             _ => self.with_hash(hash(name.as_bytes())),
         };
         let symbols = candidates.into_iter().filter_map(|index| self.symbol(index.into()));
@@ -253,30 +256,29 @@ impl KernelFile {
     /// Symbols whose name has this hash.
     fn with_hash(&self, hash: u32) -> Vec<u32> {
         let sorted = self.by_name.get_or_init(|| self.sort_names());
-        let first = sorted.partition_point(|(other, _)| *other < hash);
-        let same = sorted.iter().skip(first).take_while(|(other, _)| *other == hash);
-        same.map(|(_, index)| *index).collect()
+        let first = sorted.partition_point(|entry| entry >> 32 < u64::from(hash));
+        let same = sorted.iter().skip(first).take_while(|entry| **entry >> 32 == u64::from(hash));
+        same.map(|entry| *entry as u32).collect()
     }
 
-    fn sort_names(&self) -> Vec<(u32, u32)> {
+    fn sort_names(&self) -> Vec<u64> {
         let table = self.symtab.as_ref().map_or((0, 0), |table| table.names);
         let mut names = Names::of(&*self.source, table);
-        self.sorted(|sym| names.get(sym.st_name).filter(|name| !name.is_empty()).map(hash))
+        self.sorted(|index, sym| {
+            let name = names.get(sym.st_name).filter(|name| !name.is_empty())?;
+            Some(u64::from(hash(name)) << 32 | u64::from(index))
+        })
     }
 
     fn sort_addresses(&self) -> (Vec<u64>, Vec<u32>) {
-        self.sorted(|sym| (sym.st_name != 0 && sym.st_shndx != SHN_ABS as usize).then_some(sym.st_value))
-            .into_iter()
-            .unzip()
+        let is_address = |sym: &Sym| sym.st_name != 0 && sym.st_shndx != SHN_ABS as usize;
+        self.sorted(|index, sym| is_address(sym).then_some((sym.st_value, index))).into_iter().unzip()
     }
 
-    /// The symbols that have a key, sorted by it.
-    fn sorted<K: Ord>(&self, mut key: impl FnMut(&Sym) -> Option<K>) -> Vec<(K, u32)> {
+    /// What the symbols give that give anything, sorted.
+    fn sorted<T: Ord>(&self, mut entry: impl FnMut(u32, &Sym) -> Option<T>) -> Vec<T> {
         let mut sorted = Vec::new();
-        self.each(|index, sym| {
-            let key = if is_named_thing(&sym) { key(&sym) } else { None };
-            sorted.extend(key.map(|key| (key, index)));
-        });
+        self.each(|index, sym| sorted.extend(if is_named_thing(&sym) { entry(index, &sym) } else { None }));
         sorted.sort_unstable();
         sorted.shrink_to_fit();
         sorted
@@ -412,9 +414,13 @@ fn string_at(source: &dyn Source, table: (u64, u64), at: usize) -> Option<String
     Names::of(source, table).get(at).map(|name| String::from_utf8_lossy(name).into_owned())
 }
 
-/// FNV-1a: the names are short, and equal hashes cost no more than a comparison.
+/// Eight bytes at a time, for there are megabytes of names; equal hashes cost no more than a comparison.
 fn hash(name: &[u8]) -> u32 {
-    name.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+    let step = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    let (words, rest) = name.as_chunks::<8>();
+    let hash = words.iter().fold(name.len() as u64, |hash, word| step(hash, u64::from_le_bytes(*word)));
+    let rest = rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+    (step(hash, rest) >> 32) as u32
 }
 
 fn corrupt(offset: u64, what: impl Into<String>) -> Error {
