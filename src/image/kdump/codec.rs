@@ -1,7 +1,7 @@
 //! How a page can be packed. Each page says it for itself: what did not shrink is stored as it is.
 
 use super::lzo;
-use flate2::{Decompress, FlushDecompress, Status};
+use libdeflater::Decompressor;
 use std::sync::{Mutex, PoisonError};
 
 /// One way.
@@ -11,8 +11,8 @@ pub(super) struct Codec {
     pub(super) name: &'static str,
     /// Unpacks into the second slice; returns how many bytes came out. None for what is not packed so, or does not fit.
     unpack: fn(&mut State, &[u8], &mut [u8]) -> Option<usize>,
-    /// Whether it takes so long that a second thread pays. Measured on two processors, 4 KiB read in turn: zlib 11.1 us
-    /// alone and 7.2 with a helper, zstd 4.6 and 3.4; lzo 1.9 and 1.8, and worse among pages of zeros.
+    /// Whether it takes so long that a second thread pays. Measured on two processors, 4 KiB read in turn: zstd 4.6 us
+    /// alone and 3.4 with a helper; lzo 1.9 and 1.8, and worse among pages of zeros. zlib takes half as long again as zstd.
     pub(super) slow: bool,
 }
 
@@ -26,16 +26,13 @@ pub(super) static CODECS: [Codec; 4] = [
 
 /// What codecs keep from page to page.
 struct State {
-    zlib: Decompress,
+    zlib: Decompressor,
     zstd: Option<zstd::bulk::Decompressor<'static>>,
 }
 
+/// Not by flate2, which takes half as long again: it can stop anywhere in a stream, and a page is whole.
 fn zlib(state: &mut State, packed: &[u8], page: &mut [u8]) -> Option<usize> {
-    state.zlib.reset(true);
-    match state.zlib.decompress(packed, page, FlushDecompress::Finish) {
-        Ok(Status::StreamEnd) => usize::try_from(state.zlib.total_out()).ok(),
-        _ => None,
-    }
+    state.zlib.zlib_decompress(packed, page).ok()
 }
 
 fn snappy(_: &mut State, packed: &[u8], page: &mut [u8]) -> Option<usize> {
@@ -54,7 +51,7 @@ pub(super) struct Unpacker {
 
 impl Unpacker {
     fn new() -> Self {
-        let state = State { zlib: Decompress::new(true), zstd: zstd::bulk::Decompressor::new().ok() };
+        let state = State { zlib: Decompressor::new(), zstd: zstd::bulk::Decompressor::new().ok() };
         Self { packed: Vec::new(), state }
     }
 
