@@ -6,13 +6,27 @@
     reason = "a benchmark that cannot measure should stop"
 )]
 
+mod debuggers;
+mod drgn;
 #[path = "../files/mod.rs"]
 mod files;
 mod images;
 mod library;
+mod linux;
+mod linux_reads;
 mod measure;
+mod replay;
 mod server;
 mod table;
+
+/// The parts of the table.
+const PARTS: [(&str, fn() -> Vec<table::Row>); 5] = [
+    ("library", library::rows),
+    ("images", images::rows),
+    ("linux", linux::rows),
+    ("server", server::rows),
+    ("debuggers", debuggers::rows),
+];
 
 fn main() {
     // Some of the peers are this program, in a process of its own.
@@ -20,10 +34,13 @@ fn main() {
         Some("echo") => server::echo(),
         Some("hold") => server::hold(),
         Some("memory") => library::use_memory(),
-        Some("library") => figures(library::rows()),
-        Some("images") => figures(images::rows()),
-        Some("server") => figures(server::rows()),
-        _ => figures([library::rows(), images::rows(), server::rows()].into_iter().flatten().collect()),
+        Some("linux-memory") => linux::use_memory(std::env::args().skip(2)),
+        part => {
+            // Cargo adds arguments of its own.
+            let one = PARTS.iter().position(|(name, _)| Some(*name) == part);
+            let parts = one.map_or(&PARTS[..], |part| &PARTS[part..=part]);
+            figures(parts.iter().flat_map(|(_, rows)| rows()).collect());
+        }
     }
 }
 

@@ -3,6 +3,32 @@
 
 use std::time::Instant;
 
+/// Measures a thread without the time in which it could have gone on and others did: what it takes where nobody else wants
+/// the processor. Time in which it waits for a disk counts.
+pub(crate) struct Watch {
+    start: Instant,
+    kept_waiting: f64,
+}
+
+impl Watch {
+    pub(crate) fn start() -> Self {
+        Self { start: Instant::now(), kept_waiting: kept_waiting() }
+    }
+
+    /// Seconds since the start.
+    pub(crate) fn seconds(&self) -> f64 {
+        // The clock is read first and last: what is kept waiting between the two counts too much, and never too little.
+        let kept_waiting = kept_waiting() - self.kept_waiting;
+        self.start.elapsed().as_secs_f64() - kept_waiting
+    }
+}
+
+/// Seconds that this thread was ready to run, and did not.
+fn kept_waiting() -> f64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split(' ').nth(1).and_then(|nanoseconds| nanoseconds.parse().ok()).unwrap_or(0.0) / 1e9
+}
+
 /// What one candidate took, in seconds per call, round by round.
 pub(crate) struct Times(Vec<f64>);
 

@@ -1,21 +1,22 @@
 //! The server beside an echo server, which does nothing but answer, and beside gdbserver.
 
-use super::files::{self, FILLED, Files, MIB, PHYSICAL};
+use super::files::{self, Files, MIB, PHYSICAL};
 use super::library::{DIRECT_MAP, private_memory_of};
 use super::measure::{Times, in_turn};
 use super::table::{Row, time};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 
 /// What gdb writes to a file: 64 MiB.
 pub(crate) const DUMPED: u64 = 64 * MIB;
 
 /// A server in a process of its own, ended when dropped.
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    port: u16,
+    pub(crate) port: u16,
     /// What it says must have somewhere to go.
     _said: BufReader<ChildStderr>,
 }
@@ -36,9 +37,20 @@ impl Server {
         Ok(Self { child, port, _said: said })
     }
 
-    fn of(files: &Files) -> Self {
+    pub(crate) fn of(files: &Files) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kgdbserver"));
         command.args(["--listen", ":0"]).args([&files.kernel, &files.vmcore]);
+        Self::start(&mut command).unwrap()
+    }
+
+    /// Serves an image without a kernel file, and keeps what it makes for debuggers in a folder.
+    pub(crate) fn alone(image: &Path, cache: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kgdbserver"));
+        command
+            .env("XDG_CACHE_HOME", cache)
+            .env_remove("DEBUGINFOD_URLS")
+            .args(["--listen", ":0"])
+            .arg(image);
         Self::start(&mut command).unwrap()
     }
 
@@ -54,13 +66,6 @@ impl Server {
             text.split(' ').next().unwrap().parse().unwrap()
         };
         tasks.map(|task| nanoseconds(task.unwrap().path())).sum::<f64>() / 1e9
-    }
-
-    /// CPU time with that of threads that have ended, in seconds; counted in hundredths.
-    fn ticks(&self) -> f64 {
-        let text = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let fields = text.rsplit_once(')').unwrap().1.split_ascii_whitespace();
-        fields.skip(11).take(2).map(|field| field.parse::<f64>().unwrap()).sum::<f64>() / 100.0
     }
 }
 
@@ -140,14 +145,14 @@ pub(crate) fn hold() {
 }
 
 /// gdbserver and what it holds.
-struct Gdbserver {
-    server: Server,
-    address: u64,
+pub(crate) struct Gdbserver {
+    pub(crate) server: Server,
+    pub(crate) address: u64,
 }
 
 impl Gdbserver {
     /// None where there is no gdbserver, or where it may not trace.
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let mut command = Command::new("gdbserver");
         command.arg("127.0.0.1:0").arg(std::env::current_exe().unwrap()).arg("hold").stdout(Stdio::piped());
         let mut server = Server::start(&mut command).ok()?;
@@ -169,12 +174,10 @@ pub(crate) fn rows() -> Vec<Row> {
     let files = files::sized("4GiB");
     let server = Server::of(&files);
     let mut rows = round_trips(&server, gdbserver.as_ref());
-    rows.extend(dump_by_gdb(&server, gdbserver.as_ref()));
     let used = private_memory_of(&server.child.id().to_string());
     rows.push(
         Row::new("private memory, server", format!("{used:.1} MiB")).wanted("4 MB", used <= 4.0 / 1.048_576),
     );
-    rows.extend(threads_in_gdb());
     rows
 }
 
@@ -221,82 +224,4 @@ fn round_trips(server: &Server, gdbserver: Option<&Gdbserver>) -> Vec<Row> {
         work = work.beside("gdbserver", time(cpu), used.best() / cpu);
     }
     vec![trip, work]
-}
-
-/// gdb with commands, and what it printed.
-fn gdb(commands: &[String]) -> Option<String> {
-    let mut gdb = Command::new("gdb");
-    gdb.args([
-        "-nx",
-        "-batch",
-        "-ex",
-        "set pagination off",
-        "-ex",
-        "set sysroot",
-        "-ex",
-        "python import time",
-    ]);
-    commands.iter().for_each(|command| {
-        gdb.args(["-ex", command]);
-    });
-    let output = gdb.stdin(Stdio::null()).output().ok()?;
-    Some(String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
-}
-
-/// The times that gdb printed, in seconds.
-fn taken(output: &str) -> Vec<f64> {
-    output.lines().filter_map(|line| line.strip_prefix("taken ")?.parse().ok()).collect()
-}
-
-fn timed(command: &str) -> [String; 3] {
-    ["python start = time.time()".into(), command.into(), "python print('taken', time.time() - start)".into()]
-}
-
-fn dump_by_gdb(server: &Server, gdbserver: Option<&Gdbserver>) -> Option<Row> {
-    let dump = |port: u16, address: u64| {
-        let mut commands = vec![format!("target remote :{port}")];
-        commands.extend(timed(&format!("dump binary memory /dev/null {address:#x} {:#x}", address + DUMPED)));
-        // At its end gdb would kill what it debugs.
-        commands.push("disconnect".into());
-        let output = gdb(&commands)?;
-        let failed = ["Cannot access", "error"].iter().any(|text| output.contains(text));
-        assert!(!failed, "gdb: {output}");
-        taken(&output).first().copied()
-    };
-    const { assert!(DUMPED <= FILLED) };
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for _ in 0..3 {
-        ours.push(dump(server.port, DIRECT_MAP + PHYSICAL)?);
-        theirs.extend(gdbserver.and_then(|peer| dump(peer.server.port, peer.address)));
-    }
-    let rate = |times: &Times| (DUMPED / MIB) as f64 / times.best();
-    let (ours, theirs) = (Times::of(ours), Times::of(theirs));
-    let row = Row::new("gdb dumps 64 MiB", format!("{:.0} MiB/s", rate(&ours)));
-    Some(match gdbserver {
-        // Where gdb and gdbserver do not reach the figure here, it is gdb's own limit that counts.
-        Some(_) => {
-            let ratio = 1.0 / ours.ratio(&theirs);
-            let reached = rate(&ours) >= 25.0 || ratio >= 0.95;
-            row.wanted("25 MiB/s or gdb's", reached).beside(
-                "gdbserver",
-                format!("{:.0} MiB/s", rate(&theirs)),
-                ratio,
-            )
-        }
-        None => row.wanted("25 MiB/s", rate(&ours) >= 25.0),
-    })
-}
-
-fn threads_in_gdb() -> Vec<Row> {
-    let server = Server::of(&files::crowded());
-    let count = f64::from(files::THREADS);
-    let commands = [timed(&format!("target remote :{}", server.port)), timed("info threads")].concat();
-    let runs: Vec<Vec<f64>> = (0..2).filter_map(|_| Some(taken(&gdb(&commands)?))).collect();
-    let best =
-        |index: usize| runs.iter().filter_map(|run| run.get(index)).copied().fold(f64::INFINITY, f64::min);
-    let row =
-        |figure, seconds: f64| Row::new(figure, format!("{}, {} each", time(seconds), time(seconds / count)));
-    // All that the server did, its start and both sessions: what is left is gdb's own time.
-    let cpu = Row::new("server CPU of both, twice", time(server.ticks()));
-    vec![row("gdb: connect, 10,000 threads", best(0)), row("gdb: info threads, 10,000", best(1)), cpu]
 }

@@ -90,7 +90,7 @@ impl Noise {
         Self(0x9e37_79b9_7f4a_7c15)
     }
 
-    fn next(&mut self) -> u64 {
+    pub fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

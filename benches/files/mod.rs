@@ -12,12 +12,12 @@
 )]
 
 mod large;
+pub mod linux;
 pub mod spread;
 #[path = "../../tests/synth/mod.rs"]
 mod synth;
 
-use large::Noise;
-pub use large::PHYSICAL;
+pub use large::{Noise, PHYSICAL};
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -45,7 +45,7 @@ pub const THREADS: u32 = 10_000;
 /// Changes with what the files hold, so that older ones are made anew.
 const EDITION: &str = "2";
 
-/// A kernel file and the dump that goes with it.
+/// A kernel file and the dump that goes with it. There is no kernel file where the dump needs none.
 #[derive(Clone)]
 pub struct Files {
     pub kernel: PathBuf,
@@ -113,7 +113,7 @@ fn made(name: &str, make: impl FnOnce(&Files)) -> Files {
         make(&files(&unfinished));
         fs::rename(&unfinished, &folder).unwrap();
         let made = files(&folder);
-        let size = |path: &Path| path.metadata().map(|meta| (meta.len(), meta.blocks() * 512)).unwrap();
+        let size = |path: &Path| path.metadata().map_or((0, 0), |meta| (meta.len(), meta.blocks() * 512));
         let ((length, on_disk), (kernel, _)) = (size(&made.vmcore), size(&made.kernel));
         eprintln!(
             "made {}: vmcore of {} MiB, {} MiB on disk; kernel of {} MiB",
