@@ -57,6 +57,37 @@ fn usage(reason: &str) -> String {
     format!("! error: {reason}\n! For more information, try '--help'.\nstatus 2")
 }
 
+#[test]
+fn a_symbol_file_is_written_once() {
+    let saved = Saved::small();
+    let sources = "symbols      the kernel file's\ntypes        none\nunwinding    frame pointers";
+    check(&saved, "symbols kernel vmcore -o out", sources);
+    let first = std::fs::read(saved.path("out")).unwrap();
+    assert_eq!((&first[..4], first[7]), (&b"\x7fELF"[..], 0), "no brand");
+    check(
+        &saved,
+        "symbols kernel vmcore -o out",
+        "! kgdbserver: out: exists already; --force replaces it\nstatus 1",
+    );
+    std::fs::write(saved.path("out"), "something else").unwrap();
+    check(&saved, "symbols kernel vmcore -o out --force", sources);
+    assert_eq!(std::fs::read(saved.path("out")).unwrap(), first);
+    let output = run(&saved, "symbols kernel vmcore -o none/out");
+    assert!(text(&output.stderr).starts_with("kgdbserver: none/out: "), "{output:?}");
+    check(
+        &saved,
+        "symbols vmcore -o other",
+        "! kgdbserver: no symbols: the image has none of its own, so name the kernel file\nstatus 1",
+    );
+    assert!(!saved.path("other").exists());
+    check(
+        &saved,
+        "symbols kernel vmcore",
+        "! error: the following required arguments were not provided:\n!   --output <FILE>\n\
+         ! Usage: kgdbserver symbols --output <FILE> <[KERNEL] IMAGE>...\n! For more information, try '--help'.\nstatus 2",
+    );
+}
+
 /// A system, and files for the wrong arguments.
 fn files() -> Saved {
     let saved = Saved::small();

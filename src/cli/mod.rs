@@ -16,6 +16,7 @@ mod ready;
 mod serve;
 mod strings;
 mod sym;
+mod symbols;
 mod vtop;
 mod wrapping;
 mod writing;
@@ -82,6 +83,7 @@ enum Command {
     Sym(sym::Sym),
     Vtop(vtop::Vtop),
     Modules(modules::Modules),
+    Symbols(symbols::Symbols),
     Dmesg(dmesg::Dmesg),
     Files(open_files::OpenFiles),
     /// Show the arguments of processes.
@@ -166,6 +168,7 @@ pub(crate) fn run() -> ExitCode {
         Some(Command::Sym(sym)) => sym.run(),
         Some(Command::Vtop(vtop)) => vtop.run(),
         Some(Command::Modules(modules)) => modules.run(),
+        Some(Command::Symbols(symbols)) => symbols.run(),
         Some(Command::Dmesg(dmesg)) => dmesg.run(),
         Some(Command::Files(files)) => files.run(),
         Some(Command::Args(strings)) => strings.run(Which::Arguments),

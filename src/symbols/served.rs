@@ -9,11 +9,13 @@
 mod debug_info;
 mod frames;
 mod modules;
+mod save;
 mod sections;
 mod table;
 mod write;
 
 pub use self::modules::ModuleFile;
+pub use self::save::{Sources, save};
 
 use self::debug_info::Declared;
 use self::frames::Frames;
@@ -93,24 +95,33 @@ fn unusable(error: &Error) {
     log::warn!("debuggers must load the kernel file themselves: {error}");
 }
 
+/// What is announced of a kernel.
+enum Announced {
+    /// The kernel file has all that debuggers want.
+    Itself(PathBuf),
+    /// All but its brand.
+    Branded(PathBuf),
+    Made(Vec<u8>),
+}
+
+const UNBRANDED: &[(u64, u8)] = &[(EI_OSABI, 0)];
+
 fn make(kvm: &Kvm) -> Result<Option<PathBuf>> {
-    let symbols = kvm.symbols();
-    let of_table = || Some(Names::Table(symbols.table()?, symbols.slide()));
-    let path = match symbols.file().map(|file| &**file) {
-        Some(file) if has_debug_info(file) && file.os_abi() == 0 => {
-            let path = file.source().path();
-            std::path::absolute(path).map_err(Error::io(path))?
-        }
-        // The kernel file without its brand.
-        Some(file) if has_debug_info(file) => cache::keep_copy(file.source().path(), &[(EI_OSABI, 0)])?,
-        file => {
-            match file.filter(|file| file.symbols().next().is_some()).map(Names::File).or_else(of_table) {
-                Some(names) => cache::keep(&synthesise(names, kvm)?)?,
-                None => return Ok(None),
-            }
-        }
-    };
-    Ok(Some(path))
+    Ok(match announced(kvm)? {
+        Some(Announced::Itself(path)) => Some(std::path::absolute(&path).map_err(Error::io(&path))?),
+        Some(Announced::Branded(path)) => Some(cache::keep_copy(&path, UNBRANDED)?),
+        Some(Announced::Made(bytes)) => Some(cache::keep(&bytes)?),
+        None => None,
+    })
+}
+
+fn announced(kvm: &Kvm) -> Result<Option<Announced>> {
+    let file = kvm.symbols().file();
+    if let Some(file) = file.filter(|file| has_debug_info(file)) {
+        let path = file.source().path().to_owned();
+        return Ok(Some(if file.os_abi() == 0 { Announced::Itself(path) } else { Announced::Branded(path) }));
+    }
+    Names::of_kernel(kvm).map(|names| Ok(Announced::Made(synthesise(names, kvm)?))).transpose()
 }
 
 fn has_debug_info(file: &KernelFile) -> bool {
@@ -154,6 +165,15 @@ enum Names<'a> {
 }
 
 impl<'a> Names<'a> {
+    /// Those of its file, if that has some, or else the image's own.
+    fn of_kernel(kvm: &'a Kvm) -> Option<Self> {
+        let symbols = kvm.symbols();
+        let of_file = || symbols.file().filter(|file| file.symbols().next().is_some());
+        of_file()
+            .map(|file| Self::File(file))
+            .or_else(|| Some(Self::Table(symbols.table()?, symbols.slide())))
+    }
+
     fn symbols(&self) -> Box<dyn Iterator<Item = Symbol> + '_> {
         match self {
             Self::File(file) => Box::new(file.symbols()),

@@ -43,6 +43,24 @@ fn check_tour(session: &Transcript, machine: &Machine) {
     assert_eq!(session.of("x/4gx &hz").matches("0x0000000").count(), 4, "{session}");
 }
 
+/// Nothing but the saved file is given to gdb, branded as the kernel's own file is.
+#[test]
+fn a_saved_symbol_file_is_as_good() {
+    let scene = Scene::small();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("symbols.elf");
+    let mut save = server_program(folder.path());
+    save.args(["symbols".as_ref(), scene.kernel.as_os_str(), scene.vmcore.as_os_str()]).arg("-o").arg(&file);
+    let output = save.output().expect("run the server's program");
+    assert!(output.status.success(), "{output:?}");
+    let server = scene.serve();
+    let load = format!("file {}", file.display());
+    check_tour(&gdb(&[&[load.as_str(), &connect(&server)], &TOUR[..]].concat()), &scene.machine);
+    let alone = gdb(&[&load, "info address hz", "show architecture"]);
+    alone.has("info address hz", &format!("{:#x}", scene.machine.hz));
+    alone.has("show architecture", "x86-64");
+}
+
 #[test]
 fn no_file_is_needed() {
     let scene = Scene::small();

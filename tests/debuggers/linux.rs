@@ -1,6 +1,6 @@
 //! gdb and lldb on images of real Linux kernels, with no file at all: `KGDBSERVER_LINUX_IMAGES` says where the images are.
 
-use crate::driver::{Server, Transcript, gdb_multiarch, lldb};
+use crate::driver::{Server, Transcript, gdb_multiarch, lldb, server_program};
 use std::path::{Path, PathBuf};
 
 /// Guests whose kernels can be read without a vmlinux.
@@ -14,6 +14,8 @@ struct Guest {
     modules: Vec<(String, String)>,
     /// A function of a module: its module, its name and its address.
     function: [String; 3],
+    /// Where a function of the kernel's is.
+    ret_from_fork: String,
     /// Whether the kernel has names of variables.
     has_data_symbols: bool,
 }
@@ -49,7 +51,12 @@ fn guest(name: &'static str, folder: &Path) -> Option<Guest> {
         name,
         image: folder.join("elf.dump"),
         modules: lines("modules").iter().map(module).collect(),
-        has_data_symbols: lines("kallsyms").iter().any(|line| line.ends_with(" linux_banner")),
+        ret_from_fork: {
+            let is = |line: &&String| line.ends_with(" ret_from_fork");
+            let line = lines("kallsyms").iter().find(is).expect("ret_from_fork").clone();
+            format!("0x{}", line.split(' ').next().expect("an address"))
+        },
+        has_data_symbols: lines("kallsyms").iter().any(|line| line.ends_with(" runqueues")),
         function: lines("kallsyms").iter().find_map(function).expect("a function of a module"),
     })
 }
@@ -170,5 +177,42 @@ fn lldb_knows_types_variables_and_prototypes() {
         session.has(commands[2], &format!("= {offset}"));
         session.has("image lookup -t list_head", "list_head *next;");
         session.has("expression -- vfs_write", "(ssize_t (*)(file *, const char *, size_t, loff_t *)) ");
+    }
+}
+
+/// It has the addresses that the kernel was linked for, and gdb and lldb are told how far it was moved.
+#[test]
+fn a_saved_symbol_file_is_as_good() {
+    for guest in guests() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("symbols.elf");
+        let mut save = server_program(folder.path());
+        let output = save.arg("symbols").arg(&guest.image).arg("-o").arg(&file).output().expect("run it");
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(printed.contains("of the image's own kallsyms\ntypes        BTF\n"), "{output:?}");
+        let server = Server::start(&[&guest.image]);
+        let (load, print) = (format!("file {}", file.display()), "print (void *)&ret_from_fork");
+        let connect = format!("target remote :{}", server.port);
+        let commands =
+            ["set remotetimeout 40", &load, print, &connect, print, "print init_task.comm", "bt 2"];
+        let session = gdb_multiarch(&commands);
+        assert_ne!(session.nth(print, 0), session.nth(print, 1).replace("$2", "$1"), "KASLR\n{session}");
+        assert!(
+            session.nth(print, 1).contains(&format!("{} <ret_from_fork>", guest.ret_from_fork)),
+            "{session}"
+        );
+        session.has("print init_task.comm", "\"swapper/0\\000");
+        let [target, connect] =
+            [format!("target create {}", file.display()), format!("gdb-remote {}", server.port)];
+        let patience = "settings set plugin.process.gdb-remote.packet-timeout 40";
+        let session = lldb(&[
+            patience,
+            &target,
+            &connect,
+            "disassemble -n ret_from_fork -c 1",
+            "target variable init_task.comm",
+        ]);
+        session.has("disassemble -n ret_from_fork -c 1", &guest.ret_from_fork);
+        session.has("target variable init_task.comm", "\"swapper/0\"");
     }
 }
