@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 mod cache;
+pub mod cells;
 pub mod crashdir;
 mod error;
 pub mod image;
@@ -9,6 +10,7 @@ pub mod kernel;
 pub mod kvm;
 pub mod pages;
 pub mod patch;
+pub mod regions;
 pub mod report;
 pub mod space;
 pub mod stub;

@@ -4,6 +4,7 @@
 //! nothing ([`Kvm::set_strict`] gives libkvm's way), and one process that cannot be read loses that process, not the
 //! list. All state is the handle's.
 
+mod areas;
 mod live;
 mod loaded;
 mod locate;

@@ -7,7 +7,7 @@ use super::transport::{Event, Stream, Transport};
 use super::writes::Writes;
 use super::{
     encode, errno, files, host, libraries, lldb_threads, memory, monitor, offsets, osdata, physical, quiet,
-    registers, resolve, resume, search, threads, vmcoreinfo, writes,
+    regions, registers, resolve, resume, search, threads, vmcoreinfo, writes,
 };
 use crate::Kvm;
 use crate::symbols::served::SymbolFile;
@@ -134,6 +134,7 @@ static ROWS: &[Row] = &[
     begins("QSetDetachOnError:", quiet::accept),
     begins("QDisableRandomization:", quiet::accept),
     is("QNonStop:0", quiet::accept),
+    begins("qMemoryRegionInfo:", regions::info),
     begins("qRcmd,", command),
 ];
 

@@ -24,6 +24,7 @@ mod osdata;
 mod pauth;
 mod physical;
 mod quiet;
+mod regions;
 mod registers;
 mod resolve;
 mod resume;

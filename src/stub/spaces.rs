@@ -2,10 +2,11 @@
 
 use crate::image::Addr;
 use crate::kernel::Thread;
+use crate::regions::Area;
 use crate::space::Space;
 use crate::{Error, Kvm, Result};
 use kgdbserver_arch::Va;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 pub(super) struct Spaces {
     /// The position of the thread whose memory user addresses mean, if the user chose one.
     pub(super) chosen: Cell<Option<usize>>,
+    areas: OnceCell<Vec<Area>>,
     known: RefCell<HashMap<u64, Option<Arc<Space>>>>,
 }
 
@@ -66,7 +68,12 @@ impl Spaces {
         place.map(|place| place.at)
     }
 
-    fn of(&self, kvm: &Kvm, thread: &Thread) -> Option<Arc<Space>> {
+    /// What the kernel uses its addresses for.
+    pub(super) fn areas(&self, kvm: &Kvm) -> &[Area] {
+        self.areas.get_or_init(|| kvm.areas())
+    }
+
+    pub(super) fn of(&self, kvm: &Kvm, thread: &Thread) -> Option<Arc<Space>> {
         let find = || {
             let why = |error: &Error| log::debug!("memory of thread {}: {error}", thread.tid);
             kvm.thread_space(thread).inspect_err(why).ok().map(Arc::new)

@@ -7,9 +7,11 @@ use super::spaces::Spaces;
 use super::stats::Count;
 use super::writes::Writes;
 use super::{describe, errno, physical};
+use crate::cells::Access;
 use crate::image::Addr;
 use crate::kernel::{Saved, Thread};
-use crate::space::{Access, Space};
+use crate::regions::View;
+use crate::space::Space;
 use crate::symbols::served::SymbolFile;
 use crate::{Error, Kvm};
 use gdbstub::common::Tid;
@@ -137,6 +139,16 @@ impl KernelTarget {
         let thread = self.whose()?;
         let kernels = matches!(self.kvm.space().cell(va).access, Access::Mapped(_));
         self.spaces.beside(&self.kvm, Some(thread), va).filter(|_| !kernels).map(|space| (thread, space))
+    }
+
+    /// Asks what addresses mean to this debugger.
+    pub(super) fn view<T>(&self, ask: impl FnOnce(&View<'_>) -> T) -> T {
+        let thread = self.whose();
+        let own = thread.and_then(|thread| Some((thread, self.spaces.of(&self.kvm, thread)?)));
+        let process = own
+            .as_ref()
+            .map(|(thread, space)| (&**space, format!("memory of {} (pid {})", thread.comm, thread.pid)));
+        ask(&View { kernel: self.kvm.space(), process, areas: self.spaces.areas(&self.kvm) })
     }
 
     /// Writes memory as this debugger sees it; short at what cannot be written.

@@ -73,3 +73,45 @@ fn the_same_in_lldb() {
     session.has(sym, "0xffffffff80201c25  panic+0x5  .text");
     session.has("process plugin packet monitor vtop hz", "page of 2 MiB at physical 0x400000, rw-");
 }
+
+#[test]
+fn regions() {
+    let scene = Scene::small();
+    let server = scene.serve();
+    let session = scene.gdb(
+        &server,
+        &[
+            "monitor regions",
+            "monitor regions hz",
+            "monitor info mem",
+            "monitor regions all",
+            "monitor regions nonsense",
+        ],
+    );
+    session.is(
+        "monitor regions",
+        "0xfffff80000000000-0xfffffbffffffffff direct map
+         0xffffffff80200000-0xffffffff80204fff text",
+    );
+    session.is("monitor regions hz", "0xffffffff80400000-0xffffffff805fffff rw-");
+    session.is("monitor regions nonsense", "nonsense: no such symbol");
+    let mapped = session.of("monitor info mem");
+    assert_eq!(mapped, session.of("monitor regions all"));
+    for line in [
+        "0xfffff80000000000-0xfffffbffffffffff  r??  direct map\n0xfffffe0010001000-0xfffffe0010004fff  rw-\n",
+        "0xffffffff80200000-0xffffffff80204fff  r-x  text\n0xffffffff80205000-0xffffffff803fffff  r-x\n",
+    ] {
+        assert!(mapped.contains(line), "{line:?} is not in\n{session}");
+    }
+    let session = scene.lldb(&server, &["memory region 0xffffffff80410000", "memory region --all"]);
+    session.has("memory region 0xffffffff80410000", "[0xffffffff80400000-0xffffffff80600000) rw-");
+    for line in [
+        "[0x0000000000000000-0xfffff80000000000) ---\n[0xfffff80000000000-0xfffffc0000000000) r-- direct map\n",
+        // Behind the name stands lldb's own for the part of the kernel's file.
+        "[0xffffffff80200000-0xffffffff80205000) r-x text",
+        "[0xffffffff80205000-0xffffffff80400000) r-x\n",
+        "[0xffffffff80600000-0xffffffffffffffff) ---\n",
+    ] {
+        session.has("memory region --all", line);
+    }
+}

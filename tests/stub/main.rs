@@ -23,5 +23,6 @@ mod files;
 mod memory;
 mod osdata;
 mod quiet;
+mod regions;
 mod rude;
 mod vmcoreinfo;

@@ -2,7 +2,7 @@ use super::root::{Shape, Top, untouchable};
 use super::switched::{element, named};
 use super::{At, Goes, Linux, Named, Paging, Prstatus, Structure, Switched, User, UserAt, UserMode};
 use crate::aarch64::{decode, form};
-use crate::{Entry, Facts, Lost, Pa, Radix, Slot};
+use crate::{Entry, Facts, Lost, Pa, Radix, Rights, Slot};
 
 pub(crate) static LINUX: Linux = Linux {
     marks: &["kimage_voffset"],
@@ -179,8 +179,15 @@ fn user_entry<const PAGE_SHIFT: u8, const LPA2: bool>(raw: u64, level: usize) ->
     const VALID: u64 = 1;
     const PAGE: u64 = 3;
     const NEVER_EXECUTED: u64 = 3 << 53;
+    const PROCESS_NEVER_EXECUTES: u64 = 1 << 54;
     if raw & (VALID | NEVER_EXECUTED) != NEVER_EXECUTED {
-        return decode::<PAGE_SHIFT, LPA2>(raw, level);
+        return match decode::<PAGE_SHIFT, LPA2>(raw, level) {
+            Entry::Leaf { pa, shift, rights: Rights { write, .. } } => {
+                let execute = raw & PROCESS_NEVER_EXECUTES == 0;
+                Entry::Leaf { pa, shift, rights: Rights { write, execute } }
+            }
+            other => other,
+        };
     }
     let kind = if level == 0 { PAGE } else { VALID };
     untouchable(decode::<PAGE_SHIFT, LPA2>(raw & !PAGE | kind, level))

@@ -1,6 +1,10 @@
-use super::{Done, KernelTarget};
+use super::{Done, KernelTarget, regions, usage};
 use crate::stub::console::Console;
 
-pub(super) fn run(target: &KernelTarget, _: &[&str], console: &mut Console<'_>) -> Done {
-    Ok(console.print(&crate::report::info_text(&target.kvm))?)
+pub(super) fn run(target: &KernelTarget, arguments: &[&str], console: &mut Console<'_>) -> Done {
+    match arguments {
+        [] => Ok(console.print(&crate::report::info_text(&target.kvm))?),
+        ["mem"] => regions::all(target, console),
+        _ => usage("info"),
+    }
 }

@@ -12,6 +12,7 @@ mod overlay;
 mod proc;
 mod ps;
 mod refresh;
+mod regions;
 mod stats;
 mod strings;
 mod swap;
@@ -80,7 +81,7 @@ impl Command {
 
 static COMMANDS: &[Command] = &[
     Command::new("help", "[COMMAND]", "this list, or more about a command", help::run),
-    Command::new("info", "", "what the image is", info::run),
+    Command::new("info", "[mem]", "what the image is; with mem: all that is mapped", info::run),
     Command::new("ps", "", "processes", ps::run),
     Command::new("threads", "", "threads, the crashed one marked", threads::run),
     Command {
@@ -104,6 +105,11 @@ static COMMANDS: &[Command] = &[
             "where an address leads, by each page-table entry on the way",
             vtop::run,
         )
+    },
+    Command {
+        detail: "Without an argument: what the kernel uses which addresses for. With one, what is mapped from there on, and\n\
+                 with all everything, as monitor info mem does; ? is what the image does not tell.",
+        ..Command::new("regions", "[ADDRESS|all]", "what addresses are for, and what is mapped", regions::run)
     },
     Command::new("modules", "", "kernel modules", modules::run),
     Command::new("dmesg", "", "the message buffer", dmesg::run),
