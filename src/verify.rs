@@ -17,6 +17,22 @@ pub enum Verdict {
     Forced(String),
 }
 
+impl Verdict {
+    /// What is known by both.
+    #[must_use]
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Verified(mut what), Self::Verified(more)) => {
+                what.extend(more);
+                Self::Verified(what)
+            }
+            (Self::Unverified, other) | (other @ Self::Forced(_), _) => other,
+            (_, other @ Self::Forced(_)) => other,
+            (known, Self::Unverified) => known,
+        }
+    }
+}
+
 const VERSION: &str = "version";
 
 const LINUX: &str = "linux_banner";

@@ -115,6 +115,7 @@ impl Files {
         let user = User::find(named.user.as_deref());
         let options = Options {
             kernel: self.kernel.clone(),
+            btf: named.btf.clone(),
             resolver: None,
             write,
             force: named.force,

@@ -45,6 +45,7 @@ fn json(kvm: &Kvm) -> Value {
     let threads = kvm.threads().ok();
     let crashed = threads.as_ref().and_then(|list| list.items.iter().find(|thread| thread.crashed));
     let thread = |thread: &Thread| json!({ "tid": thread.tid, "pid": thread.pid, "name": thread.name, "cpu": thread.on_cpu });
+    let file = kvm.symbols().file().map(|file| file.source().path());
     json!({
         "schema": 1,
         "format": image.format,
@@ -65,7 +66,7 @@ fn json(kvm: &Kvm) -> Value {
             },
         })),
         "linux": kvm.linux().map(|told| linux(kvm, told)),
-        "kernel_file": kvm.symbols().file().map(|file| file.source().path().display().to_string()),
+        "kernel_file": file.or(kvm.symbols().map()).map(|path| path.display().to_string()),
         "kernel_match": match kvm.verdict() {
             Verdict::Verified(_) => "verified",
             Verdict::Unverified => "unverified",

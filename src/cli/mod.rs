@@ -97,7 +97,7 @@ enum Command {
 /// How files are named when content does not decide.
 #[derive(Args)]
 struct Named {
-    /// The kernel file, whatever its content.
+    /// The kernel file, whatever its content; of Linux also a System.map, a copy of /proc/kallsyms, or BTF.
     #[arg(short, long, value_name = "KERNEL")]
     kernel: Option<OsString>,
     /// The image, whatever its content.
@@ -124,6 +124,9 @@ struct Named {
     /// Not needed for a file that begins at physical address 0, if the kernel file is given.
     #[arg(long, value_name = "RANGE,...", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
     raw_memory: Option<RawMemory>,
+    /// Take a Linux kernel's types from FILE, a copy of its /sys/kernel/btf/vmlinux.
+    #[arg(long, value_name = "FILE")]
+    btf: Option<PathBuf>,
     /// Believe what FILE tells of a Linux kernel: its VMCOREINFO, as text.
     #[arg(long, value_name = "FILE")]
     vmcoreinfo: Option<PathBuf>,

@@ -1,6 +1,7 @@
 //! The kernel that runs on this machine.
 
-use super::{Kvm, Options, named};
+use super::given::Names;
+use super::{Kvm, Options};
 use crate::Result;
 use crate::image::Settings;
 use crate::image::live::{self, Device, Live};
@@ -17,12 +18,12 @@ impl Kvm {
     /// # Errors
     /// [`crate::Error::Denied`], with the reason and what to do; those of [`Self::openfiles`].
     pub fn open_live(device: Device, options: Options) -> Result<Self> {
+        let given = Names::read(&options)?;
         let Live { image, hints: told } = live::open(device)?;
         let hints =
             Hints { noted_at: told.noted_at, btf: told.btf, kallsyms: told.kallsyms, ..options.hints };
         let settings = Settings { force: options.force, ..options.image };
-        let symbols = named(options.kernel.as_deref(), options.resolver)?;
-        Self::assemble(image, symbols, hints, Path::new(&device.path()), &settings)
+        Self::assemble(image, given, hints, Path::new(&device.path()), &settings)
     }
 
     /// Whether this is the kernel of a machine that runs.

@@ -5,6 +5,7 @@
 //! list. All state is the handle's.
 
 mod areas;
+mod given;
 mod live;
 mod loaded;
 mod locate;
@@ -19,6 +20,8 @@ pub use machine::SWIF_DEV_PREFIX;
 pub use names::{Nlist, number};
 pub(crate) use writing::{digits, show};
 
+use given::{Imaged, Names};
+
 use crate::image::live::{DEFAULT, Device};
 use crate::image::{self, Census, Image, Overlay, RawMemory, Source, Store, raw};
 use crate::kernel::frames::{self, Frame, Rules, Traps};
@@ -26,8 +29,8 @@ use crate::kernel::{self, Evidence, Found, Hints, Kernel, Listing, Process, Thre
 use crate::pages::{self, Page};
 use crate::space::Space;
 use crate::symbols::loaded::Loaded;
-use crate::symbols::{KernelFile, Resolver, Symbols};
-use crate::verify::{self, Verdict, Witness};
+use crate::symbols::{Resolver, Symbols};
+use crate::verify::Verdict;
 use crate::{Error, Result};
 use kgdbserver_arch::{Located, Machine, PacMask, Registers, TrapFrame, Va};
 use std::path::Path;
@@ -37,8 +40,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 /// What to open, and how.
 #[derive(Clone, Default)]
 pub struct Options {
-    /// The kernel file; without one an image still serves its memory.
+    /// The kernel file; without one an image still serves its memory. Of Linux also its names alone (System.map, a copy
+    /// of `/proc/kallsyms`) or its types alone (BTF), recognised by content.
     pub kernel: Option<std::path::PathBuf>,
+    /// A Linux kernel's types: a copy of `/sys/kernel/btf/vmlinux`.
+    pub btf: Option<std::path::PathBuf>,
     /// Finds symbols; asked before the kernel file.
     pub resolver: Option<Resolver>,
     /// Goes on although the kernel file does not match the image, or the image's headers contradict each other.
@@ -145,55 +151,38 @@ impl Kvm {
         if let Some(device) = Device::named(corefile) {
             return Self::open_live(device, options);
         }
+        let given = Names::read(&options)?;
         let (corefile, mut parts) = image::files_of(corefile)?;
         parts.extend(options.image.parts);
         let settings = image::Settings { force: options.force, parts, ..options.image };
         let open = if options.write { Store::open_writable } else { Store::open };
         let source: Arc<dyn Source> = Arc::new(open(&corefile)?);
-        let symbols = named(options.kernel.as_deref(), options.resolver)?;
         let image = match &options.raw_memory {
             Some(layout) => raw::open(source, layout),
             None => image::open(source.clone(), &settings)
-                .or_else(|error| locate::recognise_raw(error, source, &symbols, &options.hints)),
+                .or_else(|error| locate::recognise_raw(error, source, &given.symbols, &options.hints)),
         };
         let image = image?;
         let writable = options.write && image.format == RawMemory::NAME;
-        let kvm = Self::assemble(image, symbols, options.hints, &corefile, &settings)?;
+        let kvm = Self::assemble(image, given, options.hints, &corefile, &settings)?;
         Ok(Self { writable, ..kvm })
     }
 
     fn assemble(
         mut image: Image,
-        symbols: Symbols,
+        given: Names,
         hints: Hints,
         corefile: &Path,
         settings: &image::Settings,
     ) -> Result<Self> {
-        let found = locate::locate(&image, &symbols, &hints);
+        let found = locate::locate(&image, &given.symbols, &hints);
         image.warnings.extend(found.as_ref().and_then(locate::doubt));
-        let machine = locate::machine(&image, &symbols, found.as_ref())?;
+        let machine = locate::machine(&image, &given.symbols, found.as_ref())?;
         let space = Arc::new(locate::space(&image, machine, found.as_ref()));
         let linux = found.as_ref().and_then(|found| found.as_ref().ok()?.linux.as_ref());
-        let symbols = match linux {
-            Some(told) if symbols.file().is_none() => {
-                told.complete(locate::with_vmlinux(symbols, told, corefile, settings), &space, &hints)
-            }
-            Some(told) => told.complete(symbols, &space, &hints),
-            None => symbols,
-        };
-        let witness = Witness {
-            mem: &space,
-            slide: symbols.slide(),
-            version: image.facts.version.as_deref(),
-            build_id: linux.and_then(|linux| linux.info.build_id()),
-        };
-        let verdict = match symbols.file() {
-            None => Verdict::Unverified,
-            Some(file) => match verify::compare(file, &witness) {
-                Err(error @ Error::Mismatch { .. }) if settings.force => Verdict::Forced(error.to_string()),
-                other => other?,
-            },
-        };
+        let version = image.facts.version.as_deref();
+        let imaged = Imaged { path: corefile, space: &space, version, linux, hints: &hints };
+        let (symbols, verdict) = given.complete(&imaged, settings)?;
         Ok(Self::new(Arc::new(image), space, symbols, Arc::new(found), hints, verdict))
     }
 
@@ -376,10 +365,4 @@ impl Kvm {
     fn note(&self, error: &Error) {
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = error.to_string();
     }
-}
-
-/// The names of a kernel file, if there is one, and those that a resolver finds.
-fn named(kernel: Option<&Path>, resolver: Option<Resolver>) -> Result<Symbols> {
-    let file = kernel.map(|path| KernelFile::open(Arc::new(Store::open(path)?))).transpose()?;
-    Ok(Symbols::new(file.map(Arc::new), resolver))
 }

@@ -47,16 +47,18 @@ pub(super) fn facts(kvm: &Kvm) -> Vec<(&'static str, String)> {
     let tables = tables(kvm).map(|Tables { root, levels, page_size }| {
         format!("{levels} levels, pages of {page_size} bytes, root at physical {root}")
     });
-    let of_image = || symbols.table().map(|table| format!("{} of the image's own kallsyms", table.len()));
+    let whose = if symbols.map().is_some() { "the kernel file" } else { "the image's own kallsyms" };
+    let of_table = || symbols.table().map(|table| format!("{} of {whose}", table.len()));
     let of_file = symbols.file().map(|_| "the kernel file's".to_owned());
+    let given = if symbols.given_btf().is_some() { ", of the file given" } else { "" };
     let signed = kvm.pac_mask().map(|mask| format!("codes in the bits {:#018x} of addresses", mask.high()));
     [
         ("VMCOREINFO", Some(told.origin.to_string())),
         ("KASLR", is_told.then(|| moved(symbols.slide()))),
         ("page tables", tables),
         ("pointers", signed),
-        ("symbols", of_file.or_else(of_image)),
-        ("types", Some(symbols.types().source().to_owned())),
+        ("symbols", of_file.or_else(of_table)),
+        ("types", Some(format!("{}{given}", symbols.types().source()))),
     ]
     .into_iter()
     .filter_map(|(name, value)| Some((name, value?)))

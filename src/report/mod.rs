@@ -190,13 +190,14 @@ fn machine(kvm: &Kvm) -> String {
 }
 
 fn kernel_file(kvm: &Kvm) -> String {
-    let Some(file) = kvm.symbols().file() else { return "none".into() };
+    let file = kvm.symbols().file().map(|file| file.source().path());
+    let Some(path) = file.or(kvm.symbols().map()) else { return "none".into() };
     let trust = match kvm.verdict() {
         Verdict::Verified(what) => verified_by(what),
         Verdict::Unverified => "not verified: nothing could be compared".into(),
         Verdict::Forced(_) => "DOES NOT MATCH the image".into(),
     };
-    format!("{} ({trust})", file.source().path().display())
+    format!("{} ({trust})", path.display())
 }
 
 /// `verified by the build id, version and 7 more`.

@@ -54,6 +54,11 @@ struct Traits {
     signed_enums: bool,
 }
 
+/// Whether a file that begins so is BTF.
+pub(super) fn is_btf(head: &[u8]) -> bool {
+    [false, true].iter().any(|big_endian| head.starts_with(&format::start(*big_endian)))
+}
+
 /// The types of a file's BTF section, if it has one.
 pub(super) fn open(file: &KernelFile) -> Option<Opened> {
     let mut sections = file.sections().iter();

@@ -60,7 +60,7 @@ struct Table {
 }
 
 /// Whether the source is an ELF file that can be a kernel: an executable or, where kernels are relocatable, ET_DYN.
-pub fn is_kernel(source: &dyn Source) -> bool {
+pub(super) fn is_kernel(source: &dyn Source) -> bool {
     parse_header(source).is_ok_and(|header| matches!(header.e_type, ET_EXEC | ET_DYN))
 }
 

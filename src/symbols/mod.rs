@@ -10,17 +10,23 @@ mod dwarf;
 mod elf;
 mod elf_hash;
 mod elf_names;
+pub(crate) mod given;
 pub mod kallsyms;
 pub mod loaded;
 pub mod served;
 mod types;
 pub mod vmlinux;
 
-pub use elf::{KernelFile, Section, is_kernel};
+pub use elf::{KernelFile, Section};
+pub use given::is_kernel;
 pub use types::{Bits, Member, Types};
 
+use types::Graph;
+
+use crate::{Error, Result};
 use kgdbserver_arch::Va;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, OnceLock};
 
 /// Looks a symbol's address up by name: what `kvm_open2` takes.
@@ -96,10 +102,20 @@ pub struct Symbols {
     resolver: Option<Resolver>,
     /// The table of symbols in the image, asked where the file has no answer.
     table: Option<Arc<LazyTable>>,
+    /// The file that the table was read from, if it is not the image.
+    map: Option<Arc<Path>>,
     /// What the image itself tells of a few names; asked last.
     told: Option<Resolver>,
     btf: Option<ReadBtf>,
+    given: Option<GivenBtf>,
     types: Arc<OnceLock<Types>>,
+}
+
+/// BTF that the user gave.
+#[derive(Clone)]
+struct GivenBtf {
+    bytes: Arc<Vec<u8>>,
+    graph: Arc<dyn Graph>,
 }
 
 /// A kernel that runs at other addresses than it was linked for.
@@ -165,7 +181,19 @@ impl Symbols {
         Self { table: Some(Arc::new(table)), ..self }
     }
 
-    /// The table of symbols in the image; none if there is none, or it cannot be read.
+    /// The same, and a table that a file has, instead of the image's own. It holds the addresses where the kernel runs.
+    #[must_use]
+    pub fn with_map(self, table: kallsyms::Table, path: PathBuf) -> Self {
+        let table = LazyTable::new(Box::new(move || Some(table)));
+        Self { map: Some(path.into()), ..self.with_table(table) }
+    }
+
+    /// The file that the table of symbols was read from, if it is not the image.
+    pub fn map(&self) -> Option<&Path> {
+        self.map.as_deref()
+    }
+
+    /// The table of symbols, the image's own if no other was given; none if there is none, or it cannot be read.
     pub fn table(&self) -> Option<&kallsyms::Table> {
         self.table.as_ref()?.as_ref().as_ref()
     }
@@ -183,6 +211,24 @@ impl Symbols {
         Self { btf: Some(btf), types: Arc::default(), ..self }
     }
 
+    /// The same names, and types from BTF that comes before all others.
+    ///
+    /// # Errors
+    /// It is corrupt, or no kernel's.
+    pub fn with_given_btf(self, btf: Vec<u8>) -> Result<Self> {
+        let graph: Arc<dyn Graph> = Arc::from(btf::parse(btf.clone())?);
+        let kernel = graph.named("task_struct").is_some();
+        let other = "BTF without task_struct: a module's, which is of no use without the kernel's?";
+        kernel.then_some(()).ok_or_else(|| Error::Unsupported(other.into()))?;
+        let given = Some(GivenBtf { bytes: Arc::new(btf), graph });
+        Ok(Self { given, types: Arc::default(), ..self })
+    }
+
+    /// The BTF that comes before all others.
+    pub(crate) fn given_btf(&self) -> Option<&Vec<u8>> {
+        self.given.as_ref().map(|given| &*given.bytes)
+    }
+
     /// The same names and types, and a resolver that is asked first.
     #[must_use]
     pub fn with_resolver(&self, resolver: Resolver) -> Self {
@@ -193,7 +239,12 @@ impl Symbols {
     /// it belongs to the kernel may take reading all of it.
     pub fn types(&self) -> &Types {
         self.types.get_or_init(|| {
-            let types = self.file.clone().map(Types::of).unwrap_or_default();
+            let given = self.given.as_ref().map(|given| Types::of_graph(btf::NAME, given.graph.clone()));
+            let types = given.unwrap_or_default();
+            let types = match &self.file {
+                Some(file) => types.with_debug_file(file.clone()),
+                None => types,
+            };
             let types = match self.file.as_ref().and_then(|file| debug_file::find(file)) {
                 Some(debug_file) => types.with_debug_file(debug_file),
                 None => types,

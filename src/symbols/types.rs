@@ -64,6 +64,11 @@ struct Source {
 type Opener = Box<dyn FnOnce() -> Option<Arc<dyn Graph>> + Send>;
 
 impl Types {
+    /// The types of one source.
+    pub(super) fn of_graph(name: &'static str, graph: Arc<dyn Graph>) -> Self {
+        Self { sources: vec![Source::new(name, Box::new(|| Some(graph)))], ..Self::default() }
+    }
+
     /// The types that a kernel file describes.
     pub fn of(file: Arc<KernelFile>) -> Self {
         Self::default().with_debug_file(file)
@@ -165,11 +170,6 @@ impl Types {
     /// The first source that can be gone through whole, and what kind it is.
     pub(super) fn declarations(&self) -> Option<(&'static str, &dyn Declarations)> {
         self.sources.iter().find_map(|source| Some((source.name, source.graph()?.declarations()?)))
-    }
-
-    #[cfg(test)]
-    pub(super) fn from_graph(name: &'static str, graph: Box<dyn Graph>) -> Self {
-        Self { sources: vec![Source::new(name, Box::new(|| Some(Arc::from(graph))))], ..Self::default() }
     }
 
     /// Every source that there is, up to the first one that leaves nothing to the others.

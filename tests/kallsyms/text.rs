@@ -18,20 +18,23 @@ fn check(text: &str, expected: &[&str]) {
 }
 
 #[test]
-fn proc_kallsyms_has_modules_and_is_in_no_order() {
+fn proc_kallsyms_has_modules_too_and_is_in_no_order() {
     check(
         "0000000000000000 A fixed_percpu_data\n\
+         ffffffff81000040 T main\n\
          ffffffff81000000 T _text\n\
          ffffffffc0401000 t open\t[loop]\n\
          ffffffffc0400000 d data\t[loop]\n\
          ffffffffc0500000 t bpf_prog_6deef7357e7b4530\t[bpf]\n",
-        &[
-            "0 A fixed_percpu_data",
-            "ffffffff81000000 T _text",
-            "ffffffffc0400000 d data",
-            "ffffffffc0401000 t open",
-            "ffffffffc0500000 t bpf_prog_6deef7357e7b4530",
-        ],
+        &["0 A fixed_percpu_data", "ffffffff81000000 T _text", "ffffffff81000040 T main"],
+    );
+}
+
+#[test]
+fn labels_that_the_assembler_made_up_are_left_out() {
+    check(
+        "ffff800009384820 d .L14472\x021\nffff800009384820 T _text\nffff800009384844 d $1\x01\n",
+        &["ffff800009384820 T _text"],
     );
 }
 
@@ -91,7 +94,7 @@ fn what_is_no_symbol_is_named_by_its_place() {
         "gfffffff81000040 T name",
         "ffffffff81000040 T name module",
         "ffffffff81000040 T name [module] more",
-        "ffffffff81000040 T na\x01me",
+        "ffffffff81000040 T na\x03me",
         "+fffffff81000040 T name",
         "",
     ] {

@@ -20,6 +20,7 @@ mod orc;
 mod panic;
 mod paths;
 mod percpu;
+mod placed;
 mod printk;
 mod printk_log;
 mod procs;

@@ -59,7 +59,7 @@ impl Told {
     }
 
     /// The image's own BTF.
-    fn btf(&self, mem: &Space, names: &Symbols) -> Option<Vec<u8>> {
+    pub(super) fn btf(&self, mem: &Space, names: &Symbols) -> Option<Vec<u8>> {
         let named = |[start, stop]: &[&str; 2]| {
             let (start, stop) = (names.address(start)?, names.address(stop)?);
             Some((start, stop.0.checked_sub(start.0)?))

@@ -41,6 +41,15 @@ impl Vmcoreinfo {
         hexadecimal(self.call("SYMBOL", name)?)
     }
 
+    /// All symbols, and where they lie at run time.
+    pub fn symbols(&self) -> impl Iterator<Item = (String, u64)> + '_ {
+        let symbol = |line: &str| {
+            let (name, value) = line.strip_prefix("SYMBOL(")?.split_once(")=")?;
+            Some((name.to_owned(), hexadecimal(value.trim())?))
+        };
+        self.0.lines().filter_map(symbol)
+    }
+
     /// `NUMBER(name)`; a negative one wraps. `PAGESIZE` counts as a number.
     pub fn number(&self, name: &str) -> Option<u64> {
         let text = if name == "PAGESIZE" { self.get(name) } else { self.call("NUMBER", name) }?;

@@ -10,7 +10,7 @@ use std::process::Command;
 pub(crate) const ORDERS: [bool; 2] = [false, true];
 
 pub(super) fn parse_all(bytes: Vec<u8>) -> Result<Types> {
-    parse(bytes).map(|btf| Types::from_graph(NAME, btf))
+    parse(bytes).map(|btf| Types::of_graph(NAME, Arc::from(btf)))
 }
 
 fn types(builder: &Builder) -> Types {
@@ -435,7 +435,7 @@ fn real_kernels_say_the_same_in_dwarf() {
     for path in compiled::real_kernels() {
         eprintln!("{}", path.display());
         let file = Arc::new(KernelFile::open(Arc::new(Store::open(&path).unwrap())).unwrap());
-        let dwarf = Types::from_graph("DWARF", dwarf::open(&file).unwrap().unwrap());
+        let dwarf = Types::of_graph("DWARF", Arc::from(dwarf::open(&file).unwrap().unwrap()));
         let btf = Btf::parse(file.section(SECTION).unwrap(), None).unwrap();
         assert!(btf.whole);
         let members = |name| match btf.shape(btf.named(name).unwrap()) {

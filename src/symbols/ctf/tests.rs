@@ -6,6 +6,7 @@ use super::super::types::{Bits, Member, Types};
 use super::*;
 use goblin::elf::sym::STT_OBJECT;
 use std::io::Write;
+use std::sync::Arc;
 
 pub(crate) const ALL: [(u8, bool); 4] = [(2, false), (2, true), (3, false), (3, true)];
 
@@ -129,7 +130,7 @@ impl Builder {
 
     fn parse(&self, bytes: &[u8]) -> Result<Types> {
         let target = Target { big_endian: self.big, ptr_bytes: 8 };
-        Ctf::parse(bytes, target).map(|ctf| Types::from_graph("CTF", Box::new(ctf)))
+        Ctf::parse(bytes, target).map(|ctf| Types::of_graph("CTF", Arc::new(ctf)))
     }
 
     fn types(&self) -> Types {

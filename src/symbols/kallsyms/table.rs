@@ -13,6 +13,8 @@ use std::sync::OnceLock;
 /// so that the next symbol is far away.
 const ENDS: &[&str] = &["_end", "_etext", "_einittext"];
 
+/// So many places of symbols are shown where they disagree.
+const SHOWN: usize = 3;
 /// Few addresses have more names.
 const ALIASES: usize = 4;
 
@@ -100,7 +102,7 @@ impl Table {
         }
         let show = |part: fn(&(&str, u64, u64)) -> u64| {
             let show = |known: &(&str, u64, u64)| format!("{} {:#x}", known.0, part(known));
-            known.iter().map(show).collect::<Vec<_>>().join(", ")
+            known.iter().take(SHOWN).map(show).collect::<Vec<_>>().join(", ")
         };
         let what = "where symbols lie".to_owned();
         Err(Error::Mismatch { what, kernel: show(|known| known.1), image: show(|known| known.2) })

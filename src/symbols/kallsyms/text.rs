@@ -9,6 +9,8 @@ use crate::{Error, Result};
 const FORMAT: &str = "kallsyms text";
 /// A length has 14 bits in a packed name.
 const NAME_LIMIT: usize = (1 << 14) - 2;
+/// In names of labels that the assembler made up (GNU as, `$1` and `1:`): arm64's System.map has some.
+const LABELS: [u8; 2] = [1, 2];
 /// How many lines are looked at to recognise a file.
 const LINES: usize = 4;
 
@@ -16,6 +18,8 @@ struct Line<'a> {
     address: u64,
     letter: u8,
     name: &'a [u8],
+    /// Whether it is of the kernel itself, and not of a module.
+    built_in: bool,
 }
 
 impl<'a> Line<'a> {
@@ -23,14 +27,20 @@ impl<'a> Line<'a> {
     fn parse(line: &'a [u8]) -> Option<Self> {
         let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
         let (address, letter, name) = (words.next()?, words.next()?, words.next()?);
-        let module = words.next().is_none_or(|word| word.starts_with(b"[") && word.ends_with(b"]"));
+        let module = words.next();
+        let named = module.is_none_or(|word| word.starts_with(b"[") && word.ends_with(b"]"));
         let digits = matches!(address.len(), 8 | 16) && address.iter().all(u8::is_ascii_hexdigit);
         let address = std::str::from_utf8(address).ok().filter(|_| digits)?;
         let address = u64::from_str_radix(address, 16).ok()?;
         let [letter] = *letter else { return None };
-        let sound = module && words.next().is_none() && (1..=NAME_LIMIT).contains(&name.len());
-        let visible = is_visible(letter) && name.iter().all(|byte| is_visible(*byte));
-        (sound && visible).then_some(Self { address, letter, name })
+        let sound = named && words.next().is_none() && (1..=NAME_LIMIT).contains(&name.len());
+        let visible =
+            is_visible(letter) && name.iter().all(|byte| is_visible(*byte) || LABELS.contains(byte));
+        (sound && visible).then_some(Self { address, letter, name, built_in: module.is_none() })
+    }
+
+    fn is_label(&self) -> bool {
+        self.name.iter().any(|byte| LABELS.contains(byte))
     }
 }
 
@@ -40,7 +50,8 @@ pub fn is_text(head: &[u8]) -> bool {
     lines.peek().is_some() && lines.all(|line| Line::parse(line).is_some())
 }
 
-/// Reads a text. What it calls a module's is a symbol like all others.
+/// Reads a text. Modules' symbols are left out: an image has them itself, where it has the modules. So are the assembler's
+/// labels.
 ///
 /// # Errors
 /// A line that is none, or a file in which all addresses are hidden. A last line without an end is left out: it may be
@@ -50,7 +61,8 @@ pub fn parse(text: &[u8]) -> Result<Table> {
     let mut offset = 0;
     for line in whole_lines(text) {
         let what = "not an address, a letter and a name";
-        lines.push(Line::parse(line).ok_or_else(|| corrupt(offset, what))?);
+        let line_of = Line::parse(line).ok_or_else(|| corrupt(offset, what))?;
+        lines.extend(Some(line_of).filter(|line| line.built_in && !line.is_label()));
         offset += line.len() as u64 + 1;
     }
     if lines.is_empty() {

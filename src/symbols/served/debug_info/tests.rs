@@ -214,7 +214,7 @@ fn again(graph: &dyn Graph) -> Types {
         ".debug_str" => Ok(strings.clone()),
         _ => Ok(Vec::new()),
     };
-    Types::from_graph("DWARF", dwarf::of_sections(graph.big_endian(), info, other).unwrap())
+    Types::of_graph("DWARF", Arc::from(dwarf::of_sections(graph.big_endian(), info, other).unwrap()))
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn real_kernels_say_the_same_as_their_own_dwarf() {
     for path in compiled::real_kernels() {
         eprintln!("{}", path.display());
         let file = Arc::new(KernelFile::open(Arc::new(Store::open(&path).unwrap())).unwrap());
-        let theirs = Types::from_graph("DWARF", dwarf::open(&file).unwrap().unwrap());
+        let theirs = Types::of_graph("DWARF", Arc::from(dwarf::open(&file).unwrap().unwrap()));
         let graph = graph(file.section(".BTF").unwrap());
         let ours = again(&*graph);
         let declared = graph.declarations().unwrap();
