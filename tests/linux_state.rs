@@ -66,23 +66,21 @@ fn modules_with_their_sections_and_build_ids() {
         // NAME SIZE REFERENCES USERS STATE ADDRESS
         let line = |line: &String| {
             let words: Vec<&str> = line.split(' ').collect();
-            (words[0].to_owned(), words[1].parse().ok(), words[5].to_owned())
+            (words[0].to_owned(), words[1].parse().ok(), address(words[5]))
         };
-        let expected: Vec<(String, Option<u64>, String)> = guest.lines("modules").iter().map(line).collect();
-        let got: Vec<_> = modules
-            .iter()
-            .map(|module| (module.name.clone(), module.size, module.address.to_string()))
-            .collect();
+        let expected: Vec<(String, Option<u64>, u64)> = guest.lines("modules").iter().map(line).collect();
+        let got: Vec<_> =
+            modules.iter().map(|module| (module.name.clone(), module.size, module.address.0)).collect();
         assert_eq!(got, expected, "{}", guest.name);
         assert!(!got.is_empty(), "{}", guest.name);
 
         let sections = modules.iter().flat_map(|module| {
-            let line = |(name, address): &(String, _)| format!("{} {name} {address}", module.name);
+            let line = |(name, address): &(String, Va)| format!("{} {name} {}", module.name, address.0);
             module.sections.iter().map(line).collect::<Vec<_>>()
         });
         assert_eq!(
             sorted(sections),
-            sorted(guest.lines("module-sections").iter().cloned()),
+            sorted(guest.lines("module-sections").iter().map(|line| in_decimal(line))),
             "{}",
             guest.name
         );
@@ -99,6 +97,17 @@ fn modules_with_their_sections_and_build_ids() {
             assert_eq!(module.build_id.as_deref(), Some(digits.as_str()), "{}: {}", guest.name, module.name);
         }
     }
+}
+
+/// An address of any width, as the guest writes it.
+fn address(text: &str) -> u64 {
+    u64::from_str_radix(text.trim_start_matches("0x"), 16).expect("an address")
+}
+
+/// A line whose last word is an address.
+fn in_decimal(line: &str) -> String {
+    let (rest, last) = line.rsplit_once(' ').expect("words");
+    format!("{rest} {}", address(last))
 }
 
 fn sorted(lines: impl Iterator<Item = String>) -> Vec<String> {
@@ -279,7 +288,7 @@ fn per_cpu_variables() {
             let area = kvm.getpcpu(cpu).expect("a CPU").expect("its area");
             let start = kvm.symbols().per_cpu().unwrap().start.0;
             let at = (kvm.symbols().address("runqueues").unwrap().0 - start + member.offset) as usize;
-            assert_eq!(area[at..at + 4], cpu.to_le_bytes(), "{name}");
+            assert_eq!(kvm.space().machine.uint(&area[at..at + 4]), u64::from(cpu), "{name}");
         }
         assert_eq!(kvm.getpcpu(max).expect("none"), None, "{name}");
         assert_eq!(
