@@ -6,8 +6,8 @@ use super::target::KernelTarget;
 use super::transport::{Event, Stream, Transport};
 use super::writes::Writes;
 use super::{
-    encode, errno, files, host, libraries, lldb_threads, memory, monitor, offsets, osdata, physical, quiet,
-    regions, registers, resolve, resume, search, threads, vmcoreinfo, writes,
+    encode, errno, files, host, libraries, lldb_threads, memory, monitor, offsets, osdata, patience,
+    physical, quiet, regions, registers, resolve, resume, search, threads, vmcoreinfo, writes,
 };
 use crate::Kvm;
 use crate::symbols::served::SymbolFile;
@@ -184,7 +184,10 @@ impl Session {
         loop {
             let reply = match wire.receive()? {
                 Event::Closed => return Ok(()),
-                Event::Packet(packet) => self.reply(&packet),
+                Event::Packet(packet) => {
+                    self.wait_for_files(&packet, &mut wire)?;
+                    self.reply(&packet)
+                }
                 Event::TooLong => Reply::malformed("a shorter packet"),
                 Event::Damaged => Reply::malformed("a correct checksum"),
             };
@@ -196,6 +199,18 @@ impl Session {
                 return Ok(());
             }
         }
+    }
+
+    /// Makes the symbol files before a packet asks for them.
+    fn wait_for_files(&self, packet: &[u8], wire: &mut Transport<impl Stream>) -> io::Result<()> {
+        let files = &self.target.symbol_file;
+        let asked =
+            [b"qXfer:exec-file:".as_slice(), b"qXfer:libraries:"].iter().any(|name| packet.starts_with(name));
+        if self.target.client.lldb || !asked || files.is_made() {
+            return Ok(());
+        }
+        let files = files.clone();
+        patience::patiently(wire, move || files.make())
     }
 
     fn reply(&mut self, packet: &[u8]) -> Reply {

@@ -21,6 +21,7 @@ mod memory;
 mod monitor;
 mod offsets;
 mod osdata;
+mod patience;
 mod pauth;
 mod physical;
 mod quiet;

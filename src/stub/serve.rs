@@ -132,8 +132,7 @@ impl Server {
 
     /// Makes the symbol files at once. Debuggers wait a few seconds for them, which may be too short on a busy machine.
     pub fn prepare(&self) {
-        self.symbol_file.path();
-        self.symbol_file.modules();
+        self.symbol_file.make();
     }
 
     /// Serves one debugger on standard input and output.

@@ -83,6 +83,17 @@ impl SymbolFile {
         self.modules.get_or_init(|| modules::make(&self.kvm).inspect_err(failed).unwrap_or_default())
     }
 
+    /// Makes those that gdb asks for.
+    pub fn make(&self) {
+        self.path();
+        self.modules();
+    }
+
+    /// Whether that was done.
+    pub fn is_made(&self) -> bool {
+        self.program.get().is_some() && self.modules.get().is_some()
+    }
+
     /// The paths that debuggers were told of so far.
     pub fn announced(&self) -> impl Iterator<Item = &Path> {
         let kernels = [&self.program, &self.shared].into_iter().filter_map(|file| file.get()?.as_deref());
