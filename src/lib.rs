@@ -4,6 +4,7 @@
 mod cache;
 pub mod cells;
 pub mod crashdir;
+pub mod dump;
 mod error;
 pub mod image;
 pub mod kernel;

@@ -4,6 +4,7 @@ mod connect;
 mod debugger;
 mod demo;
 mod dmesg;
+mod dump;
 mod files;
 mod info;
 mod modules;
@@ -91,6 +92,7 @@ enum Command {
     /// Show the environments of processes.
     Env(strings::StringsCommand),
     LaunchJson(ready::LaunchJson),
+    Dump(dump::Dump),
     Demo(demo::Demo),
 }
 
@@ -177,6 +179,7 @@ pub(crate) fn run() -> ExitCode {
         Some(Command::Args(strings)) => strings.run(Which::Arguments),
         Some(Command::Env(strings)) => strings.run(Which::Environment),
         Some(Command::LaunchJson(launch)) => launch.run(),
+        Some(Command::Dump(dump)) => dump.run(),
         Some(Command::Demo(demo)) => demo.run(),
     };
     result.unwrap_or_else(|failure| failure.report())

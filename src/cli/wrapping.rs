@@ -39,17 +39,17 @@ impl Wrapping {
             key: self.key.clone(),
             private_key: self.private_key.clone(),
             cache_limit: self.cache_limit,
-            progress: Some(progress()),
+            progress: Some(progress("reading")),
             ..Settings::default()
         }
     }
 }
 
 /// A bar on stderr, if that is a terminal; drawn when there is something to wait for.
-fn progress() -> Arc<dyn Fn(u64, u64) + Send + Sync> {
+pub(super) fn progress(what: &'static str) -> Arc<dyn Fn(u64, u64) + Send + Sync> {
     let bar: OnceLock<ProgressBar> = OnceLock::new();
     Arc::new(move |done, total| {
-        let bar = bar.get_or_init(|| ProgressBar::new(total).with_style(style()).with_message("reading"));
+        let bar = bar.get_or_init(|| ProgressBar::new(total).with_style(style()).with_message(what));
         bar.set_length(total);
         bar.set_position(done);
         if done == total {

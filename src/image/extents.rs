@@ -233,6 +233,11 @@ impl Memory for Stretches {
         Box::new(pages.map(|page| Pa(page << PAGE_SHIFT)))
     }
 
+    fn left_out(&self) -> Box<dyn Iterator<Item = Pa> + '_> {
+        let pages = self.excluded.pages().flatten().map(|page| Pa(page << PAGE_SHIFT));
+        Box::new(pages.filter(|pa| self.physical.find(pa.0).is_none()))
+    }
+
     fn census(&self) -> Census {
         let dumped = self.stored().count();
         let whole = self.stored().within(self.source.len()).count();

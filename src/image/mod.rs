@@ -139,6 +139,11 @@ pub trait Memory: Send + Sync {
     /// The physical pages that were dumped, in ascending order.
     fn pages(&self) -> Box<dyn Iterator<Item = Pa> + '_>;
 
+    /// The physical pages that were there and were left out on purpose, in ascending order, as far as the image tells.
+    fn left_out(&self) -> Box<dyn Iterator<Item = Pa> + '_> {
+        Box::new(std::iter::empty())
+    }
+
     /// How many pages were dumped, and how many of these the file lacks. Counts them all: not for the open path.
     fn census(&self) -> Census;
 

@@ -249,6 +249,10 @@ impl Memory for Overlay {
         self.below.pages()
     }
 
+    fn left_out(&self) -> Box<dyn Iterator<Item = Pa> + '_> {
+        self.below.left_out()
+    }
+
     fn census(&self) -> Census {
         self.below.census()
     }

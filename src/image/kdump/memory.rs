@@ -118,6 +118,13 @@ impl Dumped {
         (missing > 0).then(|| format!("the file is cut off: {missing} of {dumped} pages are missing"))
     }
 
+    /// The machine's pages in the dump's.
+    fn apart<'a>(&self, pages: impl Iterator<Item = Pa> + 'a) -> impl Iterator<Item = Pa> + 'a {
+        let page = 1u64 << (self.packed.page_shift - self.together);
+        let together = (0..1 << self.together).map(move |nth: u64| nth * page);
+        pages.flat_map(move |pa| together.clone().map(move |offset| Pa(pa.0 + offset)))
+    }
+
     /// Reads up to the end of a page.
     fn read_page(&self, pa: Pa, buf: &mut [u8]) -> Result<usize, Fault> {
         let packed = &self.packed;
@@ -166,14 +173,12 @@ impl Memory for Dumped {
     }
 
     fn pages(&self) -> Box<dyn Iterator<Item = Pa> + '_> {
-        let page = 1u64 << (self.packed.page_shift - self.together);
-        let together = (0..1 << self.together).map(move |nth: u64| nth * page);
-        Box::new(
-            self.packed
-                .dumped
-                .iter()
-                .flat_map(move |pa| together.clone().map(move |offset| Pa(pa.0 + offset))),
-        )
+        Box::new(self.apart(self.packed.dumped.iter()))
+    }
+
+    fn left_out(&self) -> Box<dyn Iterator<Item = Pa> + '_> {
+        let dumped = &self.packed.dumped;
+        Box::new(self.apart(self.packed.existing.iter().filter(|pa| !dumped.holds(*pa))))
     }
 
     fn census(&self) -> Census {
