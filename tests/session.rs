@@ -787,6 +787,16 @@ mod rude_clients {
         // Without its colon it still says hello.
         assert!(client.ask("qSupported").starts_with("PacketSize="));
         alive(&mut client);
+        assert_eq!(client.ask("qAttached"), "1");
+    }
+
+    /// Which gdbstub would fail over, when it is built anew.
+    #[test]
+    fn a_client_need_not_say_what_it_supports() {
+        let files = files();
+        let server = Server::of(&files);
+        let mut client = server.connect();
+        check(&mut client, "-> g1\n<- E16\n-> g1\n<- E16\n-> qAttached\n<- 1");
     }
 
     #[test]

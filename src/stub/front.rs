@@ -1,5 +1,6 @@
 //! The front: looks at every packet first.
 
+use super::client::Texts;
 use super::console::Console;
 use super::gdbstub_core::Core;
 use super::target::KernelTarget;
@@ -285,9 +286,16 @@ impl Session {
 
     fn error(&self, number: u8, text: &str) -> Vec<u8> {
         let mut payload = format!("E{number:02x}").into_bytes();
-        if self.target.client.error_strings {
-            payload.push(b';');
-            payload.extend(encode::hex(text.as_bytes()));
+        match self.target.client.texts {
+            Texts::None => {}
+            Texts::Behind => {
+                payload.push(b';');
+                payload.extend(encode::hex(text.as_bytes()));
+            }
+            Texts::Instead => {
+                payload = b"E.".to_vec();
+                encode::escape(&mut payload, text.as_bytes());
+            }
         }
         payload
     }
@@ -362,6 +370,6 @@ fn lldb(session: &mut Session, _: &[u8]) -> Reply {
 }
 
 fn error_strings(session: &mut Session, _: &[u8]) -> Reply {
-    session.target.client.error_strings = true;
+    session.target.client.texts = Texts::Behind;
     Reply::Ok
 }

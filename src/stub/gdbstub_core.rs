@@ -14,6 +14,9 @@ use std::convert::Infallible;
 /// microsecond, 1 MiB a millisecond.
 const BUFFER: usize = 4096;
 
+/// A client's feature that gdbstub knows nothing of.
+const NOTHING: &str = "xmlRegisters=none";
+
 /// Where gdbstub writes to.
 struct Sink(Vec<u8>);
 
@@ -47,7 +50,7 @@ pub(super) struct Core {
 
 impl Core {
     pub(super) fn new(target: &mut KernelTarget) -> Self {
-        let mut core = Self { machine: None, features: String::new(), over: false };
+        let mut core = Self { machine: None, features: NOTHING.to_owned(), over: false };
         core.start(target);
         core
     }
@@ -57,10 +60,10 @@ impl Core {
         self.over
     }
 
-    /// gdbstub's reply to `qSupported`.
+    /// gdbstub's reply to `qSupported`. Over an empty list it would fail, so that it gets one that means nothing to it.
     pub(super) fn supported(&mut self, target: &mut KernelTarget, features: &str) -> String {
-        self.features = features.to_owned();
-        let packets = self.answer(target, format!("qSupported:{features}").as_bytes());
+        self.features = if features.is_empty() { NOTHING } else { features }.to_owned();
+        let packets = self.answer(target, format!("qSupported:{}", self.features).as_bytes());
         let payload = packets.split(|byte| matches!(byte, b'$' | b'#')).nth(1).unwrap_or_default();
         String::from_utf8_lossy(payload).into_owned()
     }

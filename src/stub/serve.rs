@@ -10,6 +10,7 @@ use crate::patch::Patch;
 use crate::symbols::served::SymbolFile;
 use crate::{Kvm, Result};
 use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -141,6 +142,11 @@ impl Server {
         if greeted(&mut wire, "standard input") {
             self.session(wire, "standard input");
         }
+    }
+
+    /// Serves one debugger on a connection that is there already, to its end. `peer` is what the log calls it.
+    pub fn connected(&self, stream: UnixStream, peer: &str) {
+        self.attend(&Arc::new(Socket::Unix(stream)), peer, &Crowd::default());
     }
 
     /// Serves a connection to its end; whether it was a debugger's.
