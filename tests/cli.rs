@@ -685,7 +685,7 @@ mod ready {
         let patience = "settings set plugin.process.gdb-remote.packet-timeout 60";
         let lldb_dap = json!({
             "type": "lldb-dap", "request": "attach", "stopOnEntry": true, "program": kernel,
-            "initCommands": [patience], "attachCommands": ["gdb-remote 127.0.0.1:1234"],
+            "initCommands": [patience], "gdb-remote-hostname": "127.0.0.1", "gdb-remote-port": 1234,
         });
         assert_eq!(configuration(&saved, "launch-json --ide lldb-dap kernel vmcore"), lldb_dap);
         let codelldb = json!({

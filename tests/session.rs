@@ -553,14 +553,23 @@ mod nothing_runs {
         let mut client = server.connect();
         client.ask(GDB);
         client.ask(&format!("Hg{SLEEPING:x}"));
-        let stop = format!("O{}\n{}", digits(MESSAGE), "T00thread:186a2;");
-        for packet in
-            ["c", "s", "C05", "S05", "cffffffff80200000", "vCont;c", "vCont;s:186a2;c", "vCont;c:p1.-1"]
-        {
-            assert_eq!(client.ask(packet), stop, "{packet}");
+        let stop = |tid: u32| format!("O{}\nT00thread:{tid:x};", digits(MESSAGE));
+        for packet in ["s", "S05"] {
+            assert_eq!(client.ask(packet), stop(SLEEPING), "{packet}");
         }
         client.write(b"\x03");
-        assert_eq!(client.ask("qC"), "QC186a2");
+        assert_eq!(client.ask("qC"), format!("QC{SLEEPING:x}"));
+        // To go on leads to the crashed thread, and a step stays in the thread that it is asked of.
+        for packet in ["c", "C05", "cffffffff80200000", "vCont;c", "vCont;s:186a2;c", "vCont;c:p1.-1"] {
+            client.ask(&format!("Hg{SLEEPING:x}"));
+            assert_eq!(client.ask(packet), stop(CRASHED), "{packet}");
+            assert_eq!(client.ask("qC"), format!("QC{CRASHED:x}"));
+        }
+        client.ask(&format!("Hc{SLEEPING:x}"));
+        assert_eq!(client.ask("s"), stop(SLEEPING));
+        client.ask("Hc-1");
+        client.ask(&format!("Hg{CRASHED:x}"));
+        assert_eq!(client.ask("s"), stop(CRASHED));
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub(super) struct Connect {
     pub(super) remote: String,
     /// lldb's whole command.
     pub(super) lldb: String,
+    /// The host and the port, if it has one.
+    pub(super) tcp: Option<(String, u16)>,
 }
 
 impl Connect {
@@ -24,18 +26,20 @@ impl Connect {
 
     /// On this machine.
     pub(super) fn port(port: u16) -> Self {
-        Self { remote: format!(":{port}"), lldb: format!("gdb-remote {port}") }
+        Self { lldb: format!("gdb-remote {port}"), ..Self::tcp("", port) }
     }
 
     /// On a socket in the file system. lldb's `gdb-remote` knows hosts and ports only.
     pub(super) fn unix(path: &Path) -> Self {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let path = path.display();
-        Self { remote: path.to_string(), lldb: format!("process connect unix-connect://{path}") }
+        let lldb = format!("process connect unix-connect://{path}");
+        Self { remote: path.to_string(), lldb, tcp: None }
     }
 
     fn tcp(host: &str, port: u16) -> Self {
-        Self { remote: format!("{host}:{port}"), lldb: format!("gdb-remote {host}:{port}") }
+        let remote = format!("{host}:{port}");
+        Self { lldb: format!("gdb-remote {remote}"), remote, tcp: Some((host.to_owned(), port)) }
     }
 
     /// gdb's whole command.

@@ -14,13 +14,30 @@ const MESSAGE: &str = "This is a kernel image: nothing runs, and nothing can be 
 /// its `step`, `next` and `finish` would go on stepping for ever, as the program counter never leaves the function.
 ///
 /// Of a running kernel this is how a debugger sees it as it is now: a stop makes it forget all that it had read.
-pub(super) fn resume(session: &mut Session, _: &[u8]) -> Reply {
+///
+/// A step stops in the thread that it was asked of. All else stops in the first one, the crashed one, or on a running kernel
+/// in the selected one: a debug adapter has asked for the frames of every thread before, so that what it selected last is
+/// no thread that its user chose.
+pub(super) fn step(session: &mut Session, _: &[u8]) -> Reply {
     session.look_anew();
+    let target = &session.target;
+    let stepping = target.stepping.and_then(|tid| target.thread(tid)).map(|(position, _)| position);
+    stop(session, stepping.or(session.target.selected).unwrap_or(0))
+}
+
+/// See `step`.
+pub(super) fn go_on(session: &mut Session, _: &[u8]) -> Reply {
+    session.look_anew();
+    let runs = session.target.kvm.is_live();
+    stop(session, session.target.selected.filter(|_| runs).unwrap_or(0))
+}
+
+/// Stops in a thread, which gdb takes for selected then.
+fn stop(session: &mut Session, position: usize) -> Reply {
     let text = if session.target.kvm.is_live() { RUNNING } else { MESSAGE };
     let mut message = b"O".to_vec();
     message.extend(encode::hex(text.as_bytes()));
-    // Where no thread was selected, gdb takes the one that stops for selected.
-    session.select(session.target.selected.unwrap_or(0));
+    session.select(position);
     let Some(thread) = session.target.current() else { return Reply::Packet(message) };
     let signal = if session.target.client.lldb { 5 } else { 0 };
     Reply::Packets(vec![message, threads::stopped(session, thread, signal)])

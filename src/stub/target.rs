@@ -37,6 +37,8 @@ pub(super) struct KernelTarget {
     by_tid: HashMap<u64, usize>,
     /// The thread that the debugger has selected, as a position in the list; none if it selected one that is not there.
     pub(super) selected: Option<usize>,
+    /// The number of the thread that the next step is asked of (`Hc`).
+    pub(super) stepping: Option<u64>,
     spaces: Spaces,
     /// Addresses are physical ones.
     pub(super) physical: bool,
@@ -59,6 +61,7 @@ impl KernelTarget {
             threads,
             by_tid,
             selected: None,
+            stepping: None,
             spaces: Spaces::default(),
             physical: false,
             xml,

@@ -126,9 +126,11 @@ pub(super) fn select(session: &mut Session, arguments: &[u8]) -> Reply {
     let (operation, id) = arguments.split_at_checked(1).unwrap_or_default();
     let any = |id: &[u8]| matches!(id, b"0" | b"-1" | b"p1.0" | b"p1.-1" | b"p-1.-1" | b"p0.0");
     match (operation, thread_id(id)) {
-        // Only memory and registers depend on the thread: nothing runs.
-        (b"c", Some(_)) => Reply::Ok,
-        (b"c" | b"g", _) if any(id) => Reply::Ok,
+        (b"c", tid) if tid.is_some() || any(id) => {
+            session.target.stepping = tid;
+            Reply::Ok
+        }
+        (b"g", _) if any(id) => Reply::Ok,
         (b"g", Some(tid)) => match session.target.thread(tid).map(|(position, _)| position) {
             Some(position) => {
                 session.select(position);

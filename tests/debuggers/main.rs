@@ -9,10 +9,12 @@
 )]
 
 mod commands;
+mod dap;
 mod driver;
 mod expected;
 mod files;
 mod gdb;
+mod ide;
 mod linux;
 mod lldb;
 mod machines;

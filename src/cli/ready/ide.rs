@@ -113,14 +113,20 @@ fn codelldb(ready: &Ready) -> Result<Fields, Failure> {
     ])
 }
 
-/// LLVM's own adapter, which was called lldb-vscode before release 18.
+/// LLVM's own adapter. `attachCommands` would do in all releases, but 19 then fails where it is faster than lldb ("process
+/// unloaded during launch or attach", once in twelve times); release 19 is the first that has `gdb-remote-port`.
 fn lldb_dap(ready: &Ready) -> Result<Fields, Failure> {
+    let server = &ready.server;
+    let (host, port) = server.tcp.clone().unzip();
+    let commands = server.tcp.is_none().then(|| json!([server.lldb]));
     Ok(vec![
         ("type", "lldb-dap".into()),
         ("request", "attach".into()),
         ("program", ready.kernel.as_deref().map(text).transpose()?.into()),
         ("initCommands", json!([lldb_patience()])),
-        ("attachCommands", json!([ready.server.lldb])),
+        ("gdb-remote-hostname", host.into()),
+        ("gdb-remote-port", port.into()),
+        ("attachCommands", commands.into()),
         ("stopOnEntry", true.into()),
     ])
 }
