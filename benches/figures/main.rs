@@ -19,8 +19,10 @@ mod replay;
 mod server;
 mod table;
 
-/// The parts of the table.
-const PARTS: [(&str, fn() -> Vec<table::Row>); 5] = [
+/// A part of the table: its name, and what measures it.
+type Part = (&'static str, fn() -> Vec<table::Row>);
+
+const PARTS: [Part; 5] = [
     ("library", library::rows),
     ("images", images::rows),
     ("linux", linux::rows),

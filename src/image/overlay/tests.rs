@@ -57,7 +57,7 @@ fn a_change_is_seen_by_every_read_that_touches_it() {
     assert_eq!(read(&overlay, 0x1ffd, 6), [0xfd, b'a', b'b', b'c', b'd', 2]);
     assert_eq!(read(&overlay, 0x2001, 1), b"d");
     assert_eq!(read(&overlay, 0x1000, 0x2000)[0xffe..0x1002], *b"abcd");
-    assert_eq!(read(&overlay, 0x1000, 0xffe), (0..0xffe).map(|n| n as u8).collect::<Vec<_>>());
+    assert_eq!(read(&overlay, 0x1000, 0xffe), (0..0xffe_u16).map(|n| n as u8).collect::<Vec<_>>());
 }
 
 #[test]
