@@ -185,6 +185,11 @@ pub trait Kernel: Send + Sync {
         Err(self.lacks("symbols of modules"))
     }
 
+    /// What continues the kernel's types with a module's own, in the same form; none if it has none.
+    fn module_types(&self, _: &Space, _module: &Module) -> Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
     /// The message buffer.
     fn log(&self, _: &Space) -> Result<Log> {
         Err(self.lacks("the message buffer"))

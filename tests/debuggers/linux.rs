@@ -180,6 +180,26 @@ fn lldb_knows_types_variables_and_prototypes() {
     }
 }
 
+/// A module's BTF continues the kernel's. `virtio_ring` is in all guests; a kernel without names of variables does not tell
+/// where it keeps the BTF of modules.
+#[test]
+fn modules_bring_their_types() {
+    const OWN: &str = "sizeof(struct vring_virtqueue) > sizeof(struct virtqueue)";
+    const KERNELS: &str = "((struct vring_virtqueue *)0)->vq.vdev->dev.init_name";
+    for guest in guests().into_iter().filter(|guest| guest.has_data_symbols) {
+        let server = Server::start(&[&guest.image]);
+        let [own, kernels] = [format!("print {OWN}"), format!("whatis {KERNELS}")];
+        let session = in_gdb(&server, &["info sharedlibrary", &own, &kernels, "whatis vring_interrupt"]);
+        session.has(&own, "= 1");
+        session.is(&kernels, "type = const char *");
+        session.is("whatis vring_interrupt", "type = irqreturn_t (int, void *)");
+        assert!(!session.of("info sharedlibrary").contains("(*)"), "{session}");
+        let session = in_lldb(&server, &[&format!("expression -- {OWN}"), "expression -- vring_interrupt"]);
+        session.has(&format!("expression -- {OWN}"), "(bool) $0 = true");
+        session.has("expression -- vring_interrupt", "(irqreturn_t (*)(int, void *)) ");
+    }
+}
+
 /// It has the addresses that the kernel was linked for, and gdb and lldb are told how far it was moved.
 #[test]
 fn a_saved_symbol_file_is_as_good() {

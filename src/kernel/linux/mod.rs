@@ -13,6 +13,7 @@ mod log;
 mod members;
 mod memory;
 mod module_symbols;
+mod module_types;
 mod modules;
 mod names;
 mod noted;
@@ -154,6 +155,10 @@ impl Kernel for Linux {
 
     fn module_symbols(&self, mem: &Space, module: &Module) -> Result<Vec<Symbol>> {
         module_symbols::read(&self.fields(mem), module)
+    }
+
+    fn module_types(&self, mem: &Space, module: &Module) -> Result<Option<Vec<u8>>> {
+        module_types::read(&self.fields(mem), module)
     }
 
     fn log(&self, mem: &Space) -> Result<Log> {

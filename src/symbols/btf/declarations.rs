@@ -5,13 +5,17 @@ use super::{BOOLEAN, Btf, CHARACTER};
 use crate::symbols::types::declared::{
     Declarations, Declared, Encoding, Prototype, Qualifier, integer_encoding,
 };
-use crate::symbols::types::{Field, Ref, Scalar};
+use crate::symbols::types::{Field, Graph, Ref, Scalar};
 use std::ops::Range;
 
 impl Declarations for Btf {
     fn ids(&self) -> Range<Ref> {
         let (end, _) = self.end();
         self.first.0.into()..end.into()
+    }
+
+    fn known(&self, name: &str) -> Option<Ref> {
+        self.named(name).or_else(|| self.base.as_ref()?.known(name))
     }
 
     fn declared(&self, ty: Ref) -> Option<Declared<'_>> {

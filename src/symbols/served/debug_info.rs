@@ -7,6 +7,7 @@ mod strings;
 mod writer;
 
 use super::Named;
+use crate::symbols::Types;
 use crate::symbols::types::Ref;
 use crate::symbols::types::declared::{Declarations, Prototype};
 use crate::{Kvm, Result};
@@ -17,7 +18,7 @@ use std::ops::Range;
 /// A text that is longer is none.
 const TEXT_LIMIT: usize = 4096;
 
-/// A kernel's types, and what is of these types, at the addresses that it was linked for.
+/// The types of a kernel or a module, and what is of these types, at the addresses of its file.
 pub(super) struct Declared<'a> {
     /// What the types come from.
     kind: &'static str,
@@ -72,7 +73,13 @@ impl<'a> Declared<'a> {
             Some(text.len() as u64 + 1)
         };
         let told = Told { address: &address, text_size: &text_size };
-        Some(Self { kind, types, globals: globals::globals(types, named.symbols(), &told) })
+        Some(Self { kind, types, globals: globals::globals(types, named.symbols(), Some(&told)) })
+    }
+
+    /// What is known of a module, by its own types.
+    pub(super) fn of_module(types: &'a Types, named: &Named<'_>) -> Option<Self> {
+        let (kind, types) = types.declarations()?;
+        Some(Self { kind, types, globals: globals::globals(types, named.symbols(), None) })
     }
 
     /// Where its variables are.

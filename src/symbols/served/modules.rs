@@ -1,9 +1,11 @@
 //! A symbol file for each module: debuggers list modules by their files' names.
 
+use super::debug_info::Declared;
 use super::frames::Frames;
 use super::{EH_FRAME, Named, Names, table, write};
+use crate::kernel::state::Module;
 use crate::symbols::loaded::Loaded;
-use crate::{Kvm, Result, cache};
+use crate::{Error, Kvm, Result, cache};
 use goblin::elf::header::ET_DYN;
 use kgdbserver_arch::Va;
 use std::collections::HashSet;
@@ -56,15 +58,34 @@ fn elf(kvm: &Kvm, loaded: &Loaded) -> Option<Result<(Va, Vec<u8>)>> {
     let code: Vec<Range<u64>> =
         module.parts.iter().filter(|part| part.code).map(|part| part.range.clone()).collect();
     let named = Named { names, entry: None };
-    let frames = match kvm.kernel().ok().and_then(|kernel| kernel.unwind_table()) {
-        Some(table) => {
-            let rows = code.iter().map(|code| table.module_rows(kvm.space(), module.va, code));
-            table::eh_frame(kvm.space().machine, table, rows, &named.functions())
-        }
-        None => Frames::of(kvm).eh_frame(&code, &[]),
-    };
     let head = write::Head { kind: ET_DYN, entry: 0, flags: 0, segment: Some(segment) };
-    let tables = frames.map(|frames| vec![(EH_FRAME, frames)]);
-    let file = tables.and_then(|tables| write::elf(&sections, &named, &head, tables, kvm.space().machine));
+    let file = tables(kvm, module, &code, &named)
+        .and_then(|tables| write::elf(&sections, &named, &head, tables, kvm.space().machine));
     Some(file.map(|file| (start, file)))
+}
+
+/// How its code is unwound, and its types.
+fn tables(
+    kvm: &Kvm,
+    module: &Module,
+    code: &[Range<u64>],
+    named: &Named<'_>,
+) -> Result<Vec<(&'static str, Vec<u8>)>> {
+    let (space, kernel) = (kvm.space(), kvm.kernel()?);
+    let frames = match kernel.unwind_table() {
+        Some(table) => {
+            let rows = code.iter().map(|code| table.module_rows(space, module.va, code));
+            table::eh_frame(space.machine, table, rows, &named.functions())
+        }
+        None => Frames::of(kvm).eh_frame(code, &[]),
+    };
+    let mut tables = vec![(EH_FRAME, frames?)];
+    let failed = |error: &Error| log::debug!("no types of the module {}: {error}", module.name);
+    let types = kernel.module_types(space, module);
+    let types = types.and_then(|btf| btf.map(|btf| kvm.symbols().types().of_module(btf)).transpose());
+    let types = types.inspect_err(failed).unwrap_or_default();
+    if let Some(declared) = types.as_ref().and_then(|types| Declared::of_module(types, named)) {
+        tables.extend(declared.sections(space.machine)?);
+    }
+    Ok(tables)
 }

@@ -8,6 +8,11 @@ pub(in crate::symbols) trait Declarations: Graph {
     /// The numbers of all types; of a module's, those that it adds to the kernel's.
     fn ids(&self) -> Range<Ref>;
 
+    /// As [`Graph::named`], and of a module's also the kernel's.
+    fn known(&self, name: &str) -> Option<Ref> {
+        self.named(name)
+    }
+
     /// A type; none if there is none of this number, or what is said of it cannot be.
     fn declared(&self, ty: Ref) -> Option<Declared<'_>>;
 

@@ -107,11 +107,11 @@ pub(super) struct Told<'a> {
 }
 
 /// The functions and variables that the types tell of, and the variables of the table, where there is a symbol for each,
-/// or the image tells where it is. One that several symbols could be is left out.
+/// or the image tells where it is. Of a module, of which nothing is told, those of its types only. One that several symbols could be is left out.
 pub(super) fn globals(
     types: &dyn Declarations,
     symbols: impl Iterator<Item = Symbol>,
-    told: &Told<'_>,
+    told: Option<&Told<'_>>,
 ) -> Vec<Global> {
     let mut wanted: HashMap<String, Wanted> = HashMap::new();
     let mut want = |name: String, what: What| {
@@ -119,8 +119,8 @@ pub(super) fn globals(
     };
     types.functions().into_iter().for_each(|(name, prototype)| want(name, What::Function(prototype)));
     types.variables().into_iter().for_each(|(name, ty)| want(name, What::Variable(Form::Plain, ty)));
-    for known in LINUX {
-        if let Some(ty) = known.of.iter().find_map(|of| types.named(of)) {
+    for known in told.iter().flat_map(|_| LINUX) {
+        if let Some(ty) = known.of.iter().find_map(|of| types.known(of)) {
             want(known.name.to_owned(), What::Variable(known.form, ty));
         }
     }
@@ -158,15 +158,15 @@ impl Wanted {
         }
     }
 
-    fn global(self, name: String, told: &Told<'_>) -> Option<Global> {
+    fn global(self, name: String, told: Option<&Told<'_>>) -> Option<Global> {
         let (va, size) = match self.found {
             _ if self.several => return None,
             Some(symbol) => (symbol.va, symbol.size),
-            None => ((told.address)(&name)?, 0),
+            None => ((told?.address)(&name)?, 0),
         };
         let size = match self.what {
             What::Function(_) => Some(size).filter(|size| *size != 0)?,
-            What::Variable(Form::Text, _) => (told.text_size)(va).unwrap_or(0),
+            What::Variable(Form::Text, _) => (told?.text_size)(va).unwrap_or(0),
             What::Variable(..) if size > ARRAY_LIMIT => 0,
             What::Variable(..) => size,
         };

@@ -121,7 +121,7 @@ fn functions_and_variables_are_told_where_there_is_one_symbol() {
             address: &|name| (name == "nr_threads").then_some(Va(0xd000)),
             text_size: &|va| (va == Va(0x8000)).then_some(14),
         };
-        let all = globals(types, symbols.into_iter(), &told);
+        let all = globals(types, symbols.into_iter(), Some(&told));
         let expected = [
             "alias: 0x1000+0x10 void (int, *char, ...)",
             "printk: 0x2000+0x10 void (int, *char, ...)",
@@ -134,6 +134,44 @@ fn functions_and_variables_are_told_where_there_is_one_symbol() {
         ];
         let found = lines(&*graph, &all);
         let found: Vec<_> = found.iter().filter(|line| line.contains(": 0x")).collect();
+        assert_eq!(found, expected);
+    }
+}
+
+/// Its pointers lead to structures of the kernel's file; what lies inside its own has to be told.
+#[test]
+fn a_module_tells_what_it_adds_and_what_lies_inside_of_that() {
+    for big in [false, true] {
+        let mut kernel = sample(big);
+        let int = 2;
+        let part = kernel.composite("part", 4, 4, &[("n", int, 0)]);
+        let inside = kernel.composite("inside", 4, 4, &[("part", part, 0)]);
+        let pointed = kernel.composite("pointed", 4, 4, &[("n", int, 0)]);
+        let pointer = kernel.ty("", 2, 0, pointed);
+        let mut module = kernel.module();
+        let proto = module.ty("", 13, 1, 0);
+        module.words(&[0, pointer]);
+        module.ty("ext4_iget", 12, 1, proto);
+        module.composite("ext4", 4, 16, &[("p", pointer, 0), ("inside", inside, 64)]);
+        let kernel = Types::from_graph("BTF", graph(kernel.build()));
+        let types = kernel.of_module(module.build()).unwrap();
+        let (_, declarations) = types.declarations().unwrap();
+        let symbols = [
+            symbol("ext4_iget", 0x1000, Kind::Text, false),
+            symbol("init_task", 0x2000, Kind::Data, true), // not the kernel's
+        ];
+        let all = globals(declarations, symbols.into_iter(), None);
+        let made = writer::write(declarations, "BTF", &all, machine(big)).unwrap();
+        let mut found = text::lines(&made, big);
+        found.sort_unstable();
+        let expected = [
+            "ext4: struct 16 { *pointed p @0; inside inside @8 }",
+            "ext4_iget: 0x1000+0x10 void (*pointed)",
+            "inside: struct 4 { part part @0 }",
+            "int: base 4 DW_ATE_signed",
+            "part: struct 4 { int n @0 }",
+            "pointed: struct declared only",
+        ];
         assert_eq!(found, expected);
     }
 }

@@ -17,6 +17,7 @@ use gimli::constants::{
 use gimli::write::{EndianVec, Writer};
 use gimli::{DwAte, RunTimeEndian};
 use kgdbserver_arch::Machine;
+use std::collections::HashSet;
 
 /// The version of DWARF: the first with `DW_AT_data_bit_offset`, which counts bits as BTF and CTF do.
 const VERSION: u16 = 4;
@@ -68,6 +69,8 @@ struct DwarfWriter<'a> {
     places: Vec<u32>,
     /// Types of the kernel that a module's refer to.
     queue: Vec<Ref>,
+    /// Those of them that lie inside the module's.
+    inside: HashSet<Ref>,
     /// Where a type's place belongs.
     references: Vec<(usize, Ref)>,
     unsound: Unsound,
@@ -82,7 +85,7 @@ impl<'a> DwarfWriter<'a> {
                 matches!(types.declared(*ty), Some(Declared::Base { number, .. })
                 if number == Scalar { size: *size, signed: *signed, bits: None })
             };
-            names.iter().filter_map(|name| types.named(name)).find(is)
+            names.iter().filter_map(|name| types.known(name)).find(is)
         };
         Self {
             types,
@@ -91,6 +94,7 @@ impl<'a> DwarfWriter<'a> {
             strings: Strings::default(),
             places: vec![0; usize::try_from(types.ids().end).unwrap_or(0)],
             queue: Vec::new(),
+            inside: HashSet::new(),
             references: Vec::new(),
             unsound: sound::check(types),
             underlying: UNDERLYING.iter().map(underlying).collect(),
@@ -174,10 +178,41 @@ impl<'a> DwarfWriter<'a> {
         self.end()
     }
 
-    /// Whether all of a structure is written. What a module takes from its kernel is in the kernel's file, where
-    /// debuggers find it by its name.
+    /// Whether all of a structure is written. What a module's pointers lead to is in the kernel's file, where debuggers find
+    /// it by its name.
     fn is_whole(&self, ty: Ref, name: &[u8]) -> bool {
-        (self.types.ids().contains(&ty) || name.is_empty()) && !self.unsound.contains(ty)
+        let own = self.types.ids().contains(&ty);
+        (own || name.is_empty() || self.inside.contains(&ty)) && !self.unsound.contains(ty)
+    }
+
+    /// Where it was declared only, it is written once more.
+    fn queue_whole(&mut self, ty: Ref) {
+        let place = usize::try_from(ty).ok().and_then(|ty| self.places.get_mut(ty));
+        if let Some(place) = place.filter(|place| **place != QUEUED) {
+            *place = QUEUED;
+            self.queue.push(ty);
+        }
+    }
+
+    /// Has all of a member's type written, be it the kernel's.
+    fn embed(&mut self, mut ty: Ref) {
+        for _ in 0..CHAIN {
+            match self.known(ty) {
+                Some(
+                    Declared::Qualified(_, of)
+                    | Declared::Same(of)
+                    | Declared::Typedef { of, .. }
+                    | Declared::Array { of, .. },
+                ) => ty = of,
+                Some(Declared::Composite { .. }) => {
+                    if !self.types.ids().contains(&ty) && self.inside.insert(ty) {
+                        self.queue_whole(ty);
+                    }
+                    return;
+                }
+                _ => return,
+            }
+        }
     }
 
     /// A member that lies in its structure. Debuggers do not check that it does.
@@ -189,6 +224,7 @@ impl<'a> DwarfWriter<'a> {
         if start.saturating_add(width) > size.saturating_mul(8) {
             return Ok(());
         }
+        self.embed(field.ty);
         match bits {
             Some((_, 1..=64)) => {
                 self.entry(Row::BitField, field.name, field.ty)?;
@@ -310,7 +346,7 @@ impl<'a> DwarfWriter<'a> {
 
     /// The number that has all bits of which this one has some: such a type only says that a member is a bit field.
     fn whole(&self, ty: Ref, name: &[u8], number: Scalar) -> Ref {
-        let named = || self.types.named(std::str::from_utf8(name).ok()?);
+        let named = || self.types.known(std::str::from_utf8(name).ok()?);
         number.bits.and_then(|_| named()).unwrap_or(ty)
     }
 
