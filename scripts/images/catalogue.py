@@ -143,8 +143,8 @@ DEFAULT = (
     Image("amd64-612", "6.12, RAM with a hole", AMD64_612, LA48, ("kdump-zlib.dump", *RAW), "3G"),
     Image("amd64-new", "the newest in backports", AMD64_NEW, LA48, PLAIN),
     Image("arm64", "6.1, signed return addresses", ARM64_61, PAC, PLAIN + SOME),
-    Image("live-amd64", "6.1, to be looked at while it runs", AMD64_61, LA48, (), end="live"),
-    Image("live-arm64", "6.1, the same", ARM64_61, PAC, (), end="live"),
+    Image("live-amd64", "6.1, to be looked at while it runs", AMD64_61, LA48, (), "512M", end="live"),
+    Image("live-arm64", "6.1, the same", ARM64_61, PAC, (), "512M", end="live"),
 )
 
 MORE = (

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A session takes less than a second, on a busy machine some. A debugger that is still there after this hangs.
-const PATIENCE: Duration = Duration::from_secs(45);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A running server, killed when it goes.
 pub(crate) struct Server {
