@@ -7,6 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// Files and folders that are kept for the next time.
 const KEPT: usize = 16;
@@ -75,14 +76,23 @@ fn finish(
     Ok(path.to_owned())
 }
 
-/// `$XDG_CACHE_HOME/kgdbserver`; a new temporary folder where there is none and no home.
+/// `$XDG_CACHE_HOME/kgdbserver`; a temporary folder of this process where there is none and no home.
 pub(crate) fn folder() -> Result<PathBuf> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
     let folder =
         base.map(|base| base.join("kgdbserver")).filter(|folder| std::fs::create_dir_all(folder).is_ok());
-    let temporary = || tempfile::Builder::new().prefix("kgdbserver-").tempdir().map(tempfile::TempDir::keep);
-    folder.map_or_else(|| temporary().map_err(Error::io("a temporary folder")), Ok)
+    folder.map_or_else(temporary, Ok)
+}
+
+fn temporary() -> Result<PathBuf> {
+    static MADE: Mutex<Option<PathBuf>> = Mutex::new(None);
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(folder) = made.as_ref().filter(|folder| folder.is_dir()) {
+        return Ok(folder.clone());
+    }
+    let folder = tempfile::Builder::new().prefix("kgdbserver-").tempdir().map(tempfile::TempDir::keep);
+    Ok(made.insert(folder.map_err(Error::io("a temporary folder"))?).clone())
 }
 
 /// Removes the oldest files and folders of the cache, as far as there are too many.

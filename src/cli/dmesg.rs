@@ -14,7 +14,7 @@ pub(super) struct Dmesg {
     #[arg(long)]
     unread: bool,
     /// The kernel file and the image, in any order.
-    #[arg(value_name = "[KERNEL] IMAGE", required_unless_present = "core")]
+    #[arg(value_name = "[KERNEL] IMAGE", required_unless_present_any = ["core", "dump", "live", "kcore_fd"])]
     arguments: Vec<OsString>,
 }
 

@@ -16,7 +16,7 @@ pub(super) struct OpenFiles {
     #[arg(long)]
     json: bool,
     /// The kernel file and the image, in any order, then a process's number.
-    #[arg(value_name = "[KERNEL] IMAGE [PID]", required_unless_present = "core")]
+    #[arg(value_name = "[KERNEL] IMAGE [PID]", required_unless_present_any = ["core", "dump", "live", "kcore_fd"])]
     arguments: Vec<OsString>,
 }
 

@@ -290,6 +290,8 @@ pub struct Hints {
     pub vmcoreinfo: Option<PathBuf>,
     /// Where VMCOREINFO lies in physical memory.
     pub vmcoreinfo_at: Option<Pa>,
+    /// Whether the image is of the system that we run on ourselves.
+    pub own: bool,
     /// Where the system that runs says that its VMCOREINFO lies; believed if the image has none.
     pub noted_at: Option<Pa>,
     /// A file with the kernel's BTF, read before that in memory.

@@ -20,8 +20,8 @@ impl Kvm {
     pub fn open_live(device: Device, options: Options) -> Result<Self> {
         let given = Names::read(&options)?;
         let Live { image, hints: told } = live::open(device)?;
-        let hints =
-            Hints { noted_at: told.noted_at, btf: told.btf, kallsyms: told.kallsyms, ..options.hints };
+        let Hints { vmcoreinfo, vmcoreinfo_at, .. } = options.hints;
+        let hints = Hints { vmcoreinfo, vmcoreinfo_at, ..told };
         let settings = Settings { force: options.force, ..options.image };
         Self::assemble(image, given, hints, Path::new(&device.path()), &settings)
     }

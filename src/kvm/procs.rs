@@ -1,6 +1,7 @@
 //! Processes, and what belongs to them.
 
 use super::Kvm;
+use crate::image::live::proc;
 use crate::kernel::kinfo::{KinfoProc, Op};
 use crate::kernel::state::OpenFile;
 use crate::kernel::{Listing, Process};
@@ -33,12 +34,18 @@ impl Kvm {
 
     /// kvm_getargv(3): the arguments of a process, at most `nchr` bytes of them (0: all). Unlike libkvm we have them of
     /// a dump where the kernel keeps a copy, which it does of short ones, or where the process's memory is in the image.
-    /// Where some of that is missing, these are the arguments before it.
+    /// Where some of that is missing, these are the arguments before it; of the system that we run on, what it tells itself.
     ///
     /// # Errors
     /// "cannot read user space from dead kernel", and why; or what type information is missing.
     pub fn getargv(&self, proc: &KinfoProc, nchr: usize) -> Result<Listing<String>> {
-        self.noted(self.ask(|kernel, mem| kernel.args(mem, proc.paddr, nchr)))
+        let read = self.ask(|kernel, mem| kernel.args(mem, proc.paddr, nchr));
+        let whole = read.as_ref().is_ok_and(|list| list.problems.is_empty());
+        let told = || self.hints.own.then(|| proc::args(proc.pid, &proc.comm, nchr)).flatten();
+        match if whole { None } else { told() } {
+            Some(args) => Ok(args.into()),
+            None => self.noted(read),
+        }
     }
 
     /// kvm_getenvv(3): the environment of a process, at most `nchr` bytes of it (0: all).

@@ -162,7 +162,7 @@ fn new_threads_are_seen(guest: &mut Guest) {
 
 /// Processes that begin and end all the time, on both CPUs.
 fn a_fork_storm_is_survived(guest: &mut Guest) {
-    let full = std::env::var_os("KGDBSERVER_FULL").is_some_and(|full| full == "1");
+    let full = std::env::var_os("KGDBSERVER_FULL").is_some();
     let duration = Duration::from_secs(if full { 60 } else { 10 });
     for _ in 0..2 {
         guest.run("(while :; do true & true & true & wait; done) >/dev/null 2>&1 &");

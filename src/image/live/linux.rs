@@ -93,6 +93,7 @@ fn hints() -> Hints {
     let note = note.as_deref().and_then(|text| text.split_whitespace().next());
     let at = note.and_then(|digits| u64::from_str_radix(digits.trim_start_matches("0x"), 16).ok());
     Hints {
+        own: true,
         noted_at: at.filter(|at| *at != 0).and_then(|at| at.checked_add(NOTE_HEADER)).map(Pa),
         btf: Some("/sys/kernel/btf/vmlinux".into()),
         kallsyms: Some("/proc/kallsyms".into()),

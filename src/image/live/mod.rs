@@ -13,6 +13,7 @@ mod linux;
 #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only Linux has them"))]
 mod page_flags;
 mod privileges;
+pub(crate) mod proc;
 
 pub use privileges::User;
 
