@@ -704,7 +704,7 @@ mod ready {
             let expected = json!({
                 "type": "cppdbg", "request": "launch", "MIMode": "gdb", "stopAtConnect": true,
                 "cwd": saved.folder.path().to_str().unwrap(), "miDebuggerServerAddress": "127.0.0.1:1234",
-                "setupCommands": [{ "text": "-gdb-set remotetimeout 60" }],
+                "setupCommands": [{ "text": "-interpreter-exec console \"set remotetimeout 60\"" }],
             });
             assert_eq!(cppdbg, expected);
         }
@@ -741,6 +741,16 @@ mod ready {
         );
     }
 
+    /// gdb 16 finds no return addresses there otherwise.
+    #[test]
+    fn gdb_is_prepared_for_a_powerpc() {
+        let saved = Saved::new(System::on(&synth::machine::PPC64).build());
+        let emitted = text(&run(&saved, "--emit-gdbinit kernel vmcore").stdout);
+        assert!(emitted.contains("\nset osabi none\ntarget remote "), "{emitted}");
+        let cppdbg = configuration(&saved, "launch-json kernel vmcore");
+        assert_eq!(cppdbg["setupCommands"][1]["text"], "-interpreter-exec console \"set osabi none\"");
+    }
+
     #[test]
     fn what_cannot_be_written_is_said() {
         let saved = files();
@@ -757,5 +767,30 @@ mod ready {
         assert_eq!(output.status.code(), Some(2));
         let known = "[possible values: vscode-cppdbg, codelldb, lldb-dap, gdb-dap]";
         assert!(text(&output.stderr).contains(known), "{}", text(&output.stderr));
+    }
+
+    /// Every command of `docs/ide.md` that prints something, and all that it prints.
+    #[test]
+    fn the_page_about_ides_shows_what_is_printed() {
+        let saved = Saved::small();
+        let page = include_str!("../docs/ide.md");
+        let blocks = page.split("```\n").skip(1).step_by(2);
+        let shown = blocks.filter_map(|block| block.strip_prefix("$ kgdbserver ")?.split_once('\n'));
+        let mut compared = 0;
+        for (line, expected) in shown.filter(|(_, expected)| !expected.starts_with("$ ")) {
+            let printed = text(&run(&saved, line).stdout);
+            let printed = printed.replace(saved.folder.path().to_str().unwrap(), "/home/me/crash");
+            let printed = printed.replace("/home/me/crash/.cache", "/home/me/.cache");
+            // The name of a symbol file tells its content; which gdb there is, the machine.
+            let plain = |text: &str| -> Vec<String> {
+                let kept = text.lines().filter(|line| !line.contains("miDebuggerPath"));
+                let named =
+                    |line: &str| line.split_once("/kernel-").map_or(line.to_owned(), |(path, _)| path.into());
+                kept.map(named).collect()
+            };
+            assert_eq!(plain(&printed), plain(expected), "{line}");
+            compared += 1;
+        }
+        assert_eq!(compared, 6);
     }
 }

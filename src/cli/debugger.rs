@@ -38,7 +38,13 @@ impl Debugger {
     fn arguments(self, kvm: &Kvm, port: u16) -> Vec<OsString> {
         match self {
             // gdb gets the kernel's symbols from the server.
-            Self::Gdb => vec!["-q".into(), "-ex".into(), format!("target remote 127.0.0.1:{port}").into()],
+            Self::Gdb => {
+                let connect = format!("target remote 127.0.0.1:{port}");
+                let commands = before(kvm).map(str::to_owned).into_iter().chain([connect]);
+                std::iter::once("-q".into())
+                    .chain(commands.flat_map(|command| ["-ex".into(), command.into()]))
+                    .collect()
+            }
             Self::Lldb => {
                 let kernel = kvm.symbols().file().map(|file| file.source().path().into());
                 kernel
@@ -67,4 +73,10 @@ impl Debugger {
             candidates.join(", ")
         )))
     }
+}
+
+/// What gdb must be told before it connects. gdb 16 numbers a PowerPC's registers in one way for Linux, which it takes for the
+/// system of every file that does not say, and in another for none, which we announce: return addresses get lost between.
+pub(super) fn before(kvm: &Kvm) -> Option<&'static str> {
+    kvm.space().machine.arch.name.starts_with("powerpc").then_some("set osabi none")
 }

@@ -5,6 +5,7 @@ mod ide;
 pub(super) use self::ide::LaunchJson;
 
 use super::connect::Connect;
+use super::debugger;
 use super::files::Files;
 use super::{Failure, Named};
 use kgdbserver::Kvm;
@@ -35,7 +36,9 @@ impl Ready {
 
     /// For `gdb -x`. The server announces the kernel file.
     pub(super) fn gdb(&self) -> String {
-        format!("{}set remotetimeout {PATIENCE}\n{}\n", self.head("gdb -x"), self.server.gdb())
+        let before = debugger::before(&self.kvm).map(|command| format!("{command}\n")).unwrap_or_default();
+        let (head, connect) = (self.head("gdb -x"), self.server.gdb());
+        format!("{head}set remotetimeout {PATIENCE}\n{before}{connect}\n")
     }
 
     /// For `lldb -s`. What lldb has a file of is not announced.

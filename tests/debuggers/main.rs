@@ -10,6 +10,7 @@
 
 mod commands;
 mod dap;
+mod docs;
 mod driver;
 mod expected;
 mod files;

@@ -1,5 +1,5 @@
 use super::{PATIENCE, Ready, lldb_patience, lldb_word};
-use crate::cli::debugger::Debugger;
+use crate::cli::debugger::{self, Debugger};
 use crate::cli::files::Files;
 use crate::cli::{Failure, Named, Outcome};
 use clap::Args;
@@ -87,6 +87,9 @@ fn cppdbg(ready: &Ready) -> Result<Fields, Failure> {
     let symbols = SymbolFile::new(ready.kvm.clone());
     let nameless = || Failure::Usage("the image tells no names: name its kernel file as well".into());
     let gdb = Debugger::Gdb.find();
+    let patience = format!("set remotetimeout {PATIENCE}");
+    let setup = [patience.as_str()].into_iter().chain(debugger::before(&ready.kvm));
+    let setup = setup.map(|command| json!({ "text": format!("-interpreter-exec console \"{command}\"") }));
     Ok(vec![
         ("type", "cppdbg".into()),
         ("request", "launch".into()),
@@ -95,7 +98,7 @@ fn cppdbg(ready: &Ready) -> Result<Fields, Failure> {
         ("MIMode", "gdb".into()),
         ("miDebuggerPath", gdb.as_deref().map(text).transpose()?.into()),
         ("miDebuggerServerAddress", ready.server.remote.as_str().into()),
-        ("setupCommands", json!([{ "text": format!("-gdb-set remotetimeout {PATIENCE}") }])),
+        ("setupCommands", setup.collect::<Vec<_>>().into()),
         ("stopAtConnect", true.into()),
     ])
 }
