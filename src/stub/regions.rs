@@ -3,8 +3,8 @@
 //! gdb has a packet of its own kind, `qXfer:memory-map`. It is not offered: a list of all that is mapped takes a walk over
 //! everything, and gdb refuses to read what is not in it.
 
-use super::encode;
 use super::front::{Reply, Session};
+use super::{encode, errno};
 use crate::cells::Access;
 use crate::regions::Stretch;
 use kgdbserver_arch::{Rights, Va};
@@ -16,6 +16,12 @@ pub(super) fn info(session: &mut Session, address: &[u8]) -> Reply {
         return Reply::Unsupported;
     }
     let Stretch { first, last, access, name } = session.target.view(|view| view.at(Va(va)));
+    if access == Access::Unmapped && session.target.may_lack(Va(va)) {
+        return Reply::Error(
+            errno::FAULT,
+            "the image is cut off, and may lack what maps this address".into(),
+        );
+    }
     // lldb asks for what comes next until an end is its invalid address, the highest one, which a sum cannot pass.
     let size = last.0.saturating_add(1) - first.0;
     let permissions = match access {

@@ -25,6 +25,7 @@ use gdbstub::target::ext::target_description_xml_override::{
 use gdbstub::target::ext::thread_extra_info::{ThreadExtraInfo, ThreadExtraInfoOps};
 use gdbstub::target::{Target, TargetError, TargetResult};
 use kgdbserver_arch::{Pa, Registers, Va};
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
@@ -42,6 +43,8 @@ pub(super) struct KernelTarget {
     spaces: Spaces,
     /// Addresses are physical ones.
     pub(super) physical: bool,
+    /// Whether the image's file is; found out when it matters.
+    cut_off: OnceCell<bool>,
     xml: String,
     /// Described at the session's start, so they stay what they were then.
     masks: Masks,
@@ -64,6 +67,7 @@ impl KernelTarget {
             stepping: None,
             spaces: Spaces::default(),
             physical: false,
+            cut_off: OnceCell::new(),
             xml,
             masks,
             symbol_file,
@@ -161,6 +165,13 @@ impl KernelTarget {
             true => physical::write(&self.kvm, va, data, &self.writes.who),
             false => self.spaces.write(&self.kvm, self.whose(), va, data, &self.writes.who),
         }
+    }
+
+    /// Whether what maps an address of the kernel's may be missing. lldb goes no further from a function in memory that is not
+    /// executable, which nobody can say then.
+    pub(super) fn may_lack(&self, va: Va) -> bool {
+        let of_kernel = self.kvm.space().regions().iter().any(|region| region.contains(va));
+        of_kernel && *self.cut_off.get_or_init(|| self.kvm.census().cut_off > 0)
     }
 
     /// Where an address lies in the image.

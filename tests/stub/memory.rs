@@ -154,3 +154,20 @@ fn addresses_can_be_physical_ones_for_one_connection() {
         &format!("-> m0,4\n<- E0e;{why}\n-> Qqemu.PhyMemMode:0\n<- OK\n-> mffffffff80200000,4\n<- 554889e5"),
     );
 }
+
+/// lldb unwinds no further from a function whose memory is not executable, and page tables may be among what is missing.
+#[test]
+fn of_a_file_that_is_cut_off_nobody_says_what_is_not_mapped() {
+    let files = Saved::small();
+    let unmapped = "qMemoryRegionInfo:ffffffff8c000000";
+    let said = Server::of(&files).connect().ask(unmapped);
+    assert!(said.starts_with("start:") && !said.contains("permissions"), "{said}");
+    let vmcore = &files.built.vmcore;
+    let cut = files.write("cut", &vmcore[..vmcore.len() - 0x1000]);
+    let server = Server::start([files.kernel.as_os_str(), cut.as_os_str(), "-l".as_ref(), ":0".as_ref()]);
+    let mut client = server.connect();
+    check(&mut client, &format!("-> {unmapped}\n<- E0e"));
+    // Of what is mapped, and of what no kernel maps, it is certain.
+    assert!(client.ask("qMemoryRegionInfo:ffffffff80200000").contains("permissions:r"));
+    assert!(client.ask("qMemoryRegionInfo:0").starts_with("start:0;"));
+}
