@@ -146,8 +146,8 @@ pub trait Kernel: Send + Sync {
     }
 
     /// Functions that nothing calls, where a kernel stack ends.
-    fn outermost(&self) -> &'static [&'static str] {
-        &[]
+    fn outermost(&self) -> Vec<&'static str> {
+        Vec::new()
     }
 
     /// How traps leave what they interrupted on the stack, where that is known.

@@ -20,6 +20,14 @@ struct Guest {
     has_data_symbols: bool,
 }
 
+/// Frames where the kernel was entered, and those that they called, which were outermost in earlier kernels.
+const LAST: [(&str, &str); 4] = [
+    ("arm64", " in el0_svc ()"),
+    ("arm64", " in el0t_64_sync ()"),
+    ("amd64-new", " in ret_from_fork ()"),
+    ("amd64-new", " in ret_from_fork_asm ()"),
+];
+
 fn guests() -> Vec<Guest> {
     let root = std::env::var_os("KGDBSERVER_LINUX_IMAGES").map(PathBuf::from).unwrap_or_default();
     let found: Vec<Guest> = GUESTS.iter().filter_map(|name| guest(name, &root.join(name))).collect();
@@ -91,6 +99,14 @@ fn gdb_lists_the_modules_and_knows_their_names() {
         session.has(&symbol, &format!("{name} in section "));
         session.has(&symbol, &format!("/{module}.ko"));
         session.has("thread apply all bt", " in kthreadd ()");
+        for (_, frame) in LAST.iter().filter(|(name, _)| *name == guest.name) {
+            session.has("thread apply all bt", frame);
+        }
+        // Arm's frame pointers end in zeros, which are no frame of its own.
+        assert!(
+            !session.of("thread apply all bt").contains("0x0000000000000000 in ?? ()")
+                || !guest.name.starts_with("arm")
+        );
     }
 }
 

@@ -50,11 +50,15 @@ pub(crate) static LINUX: Linux = Linux {
         "el0t_64_error",
         "el0t_32_sync",
         "el0t_32_irq",
+        "el0t_32_fiq",
+        "el0t_32_error",
         // Until 5.13.
         "el0_sync",
         "el0_svc",
         "el0_irq",
     ],
+    // In C since 5.5; the vectors have other names since 5.14.
+    superseded: &[("el0_svc", "el0_sync_handler"), ("el0_svc", "el0t_64_sync")],
 };
 
 const fn x(reg: usize) -> Named {

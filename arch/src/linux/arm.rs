@@ -95,6 +95,7 @@ pub(crate) static LINUX: Linux = Linux {
         "secondary_startup",
         "__secondary_switched",
     ],
+    superseded: &[],
 };
 
 /// r0 to pc, and cpsr.

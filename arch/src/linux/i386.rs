@@ -74,6 +74,8 @@ pub(crate) static LINUX: Linux = Linux {
         "entry_INT80_32",
         "startup_32_smp",
     ],
+    // Since 6.6 it is in C.
+    superseded: &[("ret_from_fork", "ret_from_fork_asm")],
 };
 
 /// The order of `struct user_regs_struct`, behind 72 bytes of other things.

@@ -46,6 +46,8 @@ pub struct Linux {
     pub user: User,
     /// Functions that nothing calls, where a kernel stack ends.
     pub outermost: &'static [&'static str],
+    /// Of these, names that in later kernels something calls, and what is outermost there instead.
+    pub superseded: &'static [(&'static str, &'static str)],
 }
 
 /// Finds page tables by a CPU's registers, and an address in the kernel's code.

@@ -106,6 +106,7 @@ pub(crate) static LINUX: Linux = Linux {
         "start_here_common",
         "start_secondary_prolog",
     ],
+    superseded: &[],
 };
 
 const fn r(reg: usize) -> super::Named {

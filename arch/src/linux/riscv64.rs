@@ -87,6 +87,7 @@ pub(crate) static LINUX: Linux = Linux {
         "_start_kernel",
         "secondary_start_sbi",
     ],
+    superseded: &[],
 };
 
 /// `struct user_regs_struct`, behind 112 bytes of other things: the program counter where x0 would be, which is always 0.

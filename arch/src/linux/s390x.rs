@@ -74,6 +74,7 @@ pub(crate) static LINUX: Linux = Linux {
         "restart_int_handler",
         "startup_continue",
     ],
+    superseded: &[],
 };
 
 const fn r(number: usize) -> super::Named {

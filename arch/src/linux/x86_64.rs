@@ -84,6 +84,8 @@ pub(crate) static LINUX: Linux = Linux {
         "secondary_startup_64",
         "common_startup_64",
     ],
+    // Since 6.6 it is in C.
+    superseded: &[("ret_from_fork", "ret_from_fork_asm")],
 };
 
 /// The order of `struct user_regs_struct`, behind 112 bytes of other things.

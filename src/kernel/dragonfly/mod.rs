@@ -59,8 +59,8 @@ impl Kernel for DragonFly {
         mem.string(message, 1024).ok().map(|bytes| text(&bytes))
     }
 
-    fn outermost(&self) -> &'static [&'static str] {
-        &["fork_trampoline"]
+    fn outermost(&self) -> Vec<&'static str> {
+        vec!["fork_trampoline"]
     }
 
     fn processes(&self, mem: &Space) -> Result<Listing<Process>> {

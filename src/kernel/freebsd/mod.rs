@@ -136,8 +136,8 @@ impl Kernel for FreeBsd {
         self.pac_mask
     }
 
-    fn outermost(&self) -> &'static [&'static str] {
-        self.table.outermost
+    fn outermost(&self) -> Vec<&'static str> {
+        self.table.outermost.to_vec()
     }
 
     /// An image that does not tell its release leaves no choice.

@@ -113,8 +113,10 @@ impl Kernel for Linux {
         PacMask::new(self.told.info.number("KERNELPACMASK")?)
     }
 
-    fn outermost(&self) -> &'static [&'static str] {
-        self.table.outermost
+    fn outermost(&self) -> Vec<&'static str> {
+        let has = |name: &str| self.symbols.address(name).is_some();
+        let is_called = |name: &str| self.table.superseded.iter().any(|(old, new)| *old == name && has(new));
+        self.table.outermost.iter().copied().filter(|name| !is_called(name)).collect()
     }
 
     fn unwind_table(&self) -> Option<&dyn Table> {

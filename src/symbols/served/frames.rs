@@ -31,14 +31,14 @@ pub(super) enum Rule {
 pub(super) struct Frames {
     pub(super) machine: Machine,
     codes: Option<PacMask>,
-    outermost: &'static [&'static str],
+    outermost: Vec<&'static str>,
     trap: Option<&'static TrapFrame>,
 }
 
 impl Frames {
     pub(super) fn of(kvm: &Kvm) -> Self {
         let (kernel, machine) = (kvm.kernel().ok(), kvm.space().machine);
-        let outermost = kernel.map_or(&[][..], Kernel::outermost);
+        let outermost = kernel.map(Kernel::outermost).unwrap_or_default();
         Self { machine, codes: kvm.pac_mask(), outermost, trap: kernel.and_then(Kernel::trap_frame) }
     }
 
