@@ -23,8 +23,12 @@ pub(crate) fn keep(bytes: &[u8]) -> Result<PathBuf> {
 }
 
 /// Copies a symbol file into the cache with some bytes changed: their offsets, and what they become. File systems that can
-/// share the rest of the bytes do. A file that is as long and as old as one that was copied before is the same.
+/// share the rest of the bytes do. A file that is as long and as old as one that was copied before is the same. One that
+/// needs no change is not copied.
 pub(crate) fn keep_copy(original: &Path, changes: &[(u64, u8)]) -> Result<PathBuf> {
+    if has(original, changes).map_err(Error::io(original))? {
+        return std::path::absolute(original).map_err(Error::io(original));
+    }
     let folder = folder()?;
     let meta = std::fs::metadata(original).map_err(Error::io(original))?;
     let identity = (std::path::absolute(original).ok(), meta.len(), meta.modified().ok(), changes);
@@ -36,6 +40,16 @@ pub(crate) fn keep_copy(original: &Path, changes: &[(u64, u8)]) -> Result<PathBu
         std::io::copy(&mut File::open(original)?, file)?;
         changes.iter().try_for_each(|(offset, byte)| file.write_all_at(&[*byte], *offset))
     })
+}
+
+/// Whether a file's bytes at some offsets are these.
+fn has(path: &Path, bytes: &[(u64, u8)]) -> std::io::Result<bool> {
+    let file = File::open(path)?;
+    let mut are = bytes.iter().map(|(offset, byte)| {
+        let mut found = [0];
+        file.read_exact_at(&mut found, *offset).map(|()| found == [*byte])
+    });
+    are.try_fold(true, |all, same| Ok(all && same?))
 }
 
 /// Writes files into a folder of their own in the cache, whose name their contents give it, unless it is there already.
@@ -108,5 +122,19 @@ fn clean(folder: &Path, new: &Path) {
     for (_, path) in files.into_iter().take(surplus) {
         // Another server may have been faster.
         let _ = std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir_all(&path));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_needs_no_change_is_not_copied() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"kernel").unwrap();
+        assert_eq!(keep_copy(file.path(), &[(0, b'k'), (5, b'l')]).unwrap(), file.path());
+        assert!(!has(file.path(), &[(0, b'k'), (5, b'm')]).unwrap());
+        keep_copy(file.path(), &[(6, 0)]).expect_err("behind its end");
     }
 }
