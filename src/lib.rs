@@ -11,6 +11,7 @@ pub mod kernel;
 pub mod kvm;
 pub mod pages;
 pub mod patch;
+pub mod qmp;
 pub mod regions;
 pub mod report;
 pub mod space;

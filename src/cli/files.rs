@@ -118,6 +118,7 @@ impl Files {
             btf: named.btf.clone(),
             resolver: None,
             write,
+            qmp: named.qmp.clone(),
             force: named.force,
             image: Settings { parts: self.parts.clone(), ..named.wrapping.settings() },
             raw_memory: named.raw_memory.clone(),
@@ -128,7 +129,8 @@ impl Files {
             },
         };
         let kvm = Kvm::open_with(image, options)?;
-        if kvm.is_live() {
+        // The socket is connected to again and again, which another user may not do.
+        if kvm.is_live() && named.qmp.is_none() {
             // What it takes from files of the system it reads now.
             let _ = kvm.kernel();
             user?.become_it()?;

@@ -129,6 +129,9 @@ struct Named {
     /// Take a Linux kernel's types from FILE, a copy of its /sys/kernel/btf/vmlinux.
     #[arg(long, value_name = "FILE")]
     btf: Option<PathBuf>,
+    /// The image is the memory of a QEMU guest that runs; its QEMU tells the registers of running threads by this socket.
+    #[arg(long, value_name = "SOCKET")]
+    qmp: Option<PathBuf>,
     /// Believe what FILE tells of a Linux kernel: its VMCOREINFO, as text.
     #[arg(long, value_name = "FILE")]
     vmcoreinfo: Option<PathBuf>,

@@ -2,6 +2,7 @@
 
 use crate::Kvm;
 use crate::image::PRSTATUS;
+use kgdbserver_arch::{Prstatus, Registers};
 
 const VMCOREINFO: &str = "VMCOREINFO";
 
@@ -24,10 +25,29 @@ impl Notes {
                 notes.push(&note.name, note.kind, &contents);
             }
         }
+        if notes.bytes.is_empty() {
+            notes.push_running(kvm);
+        }
         if let Some(linux) = kvm.linux().filter(|_| notes.vmcoreinfo.is_none()) {
             notes.push(VMCOREINFO, 0, linux.info.text().as_bytes());
         }
         notes
+    }
+
+    /// The registers of threads that run, in the order of their CPUs, as a kernel that crashes notes them. A CPU of which some
+    /// are not known has no note, as one that does not answer.
+    fn push_running(&mut self, kvm: &Kvm) {
+        let Some(linux) = kvm.space().machine.arch.linux else { return };
+        let mut threads = kvm.threads().map(|list| list.items).unwrap_or_default();
+        threads.sort_by_key(|thread| thread.on_cpu);
+        for thread in threads.iter().filter(|thread| thread.on_cpu.is_some()) {
+            // Idle tasks of all CPUs have the number 0.
+            let pid = if thread.pid == 0 { 0 } else { thread.tid as u32 };
+            let registers = kvm.running_registers(thread);
+            if let Some(note) = registers.and_then(|registers| prstatus(&linux.prstatus, pid, &registers)) {
+                self.push("CORE", PRSTATUS, &note);
+            }
+        }
     }
 
     fn push(&mut self, name: &str, kind: u32, contents: &[u8]) {
@@ -48,4 +68,23 @@ impl Notes {
     fn pad(&mut self) {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
+}
+
+/// `struct elf_prstatus`; none if a register that it holds is not known.
+fn prstatus(layout: &Prstatus, pid: u32, registers: &Registers) -> Option<Vec<u8>> {
+    let big_endian = registers.big_endian();
+    let behind = if big_endian { 4 } else { 0 };
+    let narrow = layout.narrow.iter().map(|slot| (slot.reg, slot.offset + behind));
+    let slots: Vec<_> = layout.slots.iter().map(|slot| (slot.reg, slot.offset)).chain(narrow).collect();
+    // Behind the registers, each 8 bytes, stands whether there are others.
+    let last = slots.iter().map(|(_, offset)| offset / 8 * 8).max()?;
+    let mut note = vec![0; last + 16];
+    let mut put = |at: usize, bytes: &[u8]| {
+        note.get_mut(at..at + bytes.len()).map(|place| place.copy_from_slice(bytes))
+    };
+    put(layout.pid, &if big_endian { pid.to_be_bytes() } else { pid.to_le_bytes() })?;
+    for (reg, offset) in slots {
+        put(offset, &registers.raw(reg)?)?;
+    }
+    Some(note)
 }

@@ -25,6 +25,7 @@ mod page_cache;
 mod pages;
 mod part;
 pub(crate) mod raw;
+pub(crate) mod running;
 mod set;
 #[allow(unsafe_code)] // maps files, and survives their being cut short
 mod store;

@@ -6,6 +6,7 @@
 
 mod areas;
 mod given;
+mod guest;
 mod live;
 mod loaded;
 mod locate;
@@ -23,16 +24,19 @@ pub(crate) use writing::{digits, show};
 use given::{Imaged, Names};
 
 use crate::image::live::{DEFAULT, Device};
+use crate::image::running::Running;
 use crate::image::{self, Census, Image, Overlay, RawMemory, Source, Store, raw};
 use crate::kernel::frames::{self, Frame, Rules, Traps};
 use crate::kernel::{self, Evidence, Found, Hints, Kernel, Listing, Process, Thread, unwind};
 use crate::pages::{self, Page};
+use crate::qmp::Qmp;
 use crate::space::Space;
 use crate::symbols::loaded::Loaded;
 use crate::symbols::{Resolver, Symbols};
 use crate::verify::Verdict;
 use crate::{Error, Result};
 use kgdbserver_arch::{Located, Machine, PacMask, Registers, TrapFrame, Va};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -58,6 +62,8 @@ pub struct Options {
     pub hints: Hints,
     /// Raw memory may be written. A dump may not: [`Kvm::with_overlay`] changes what is seen of it.
     pub write: bool,
+    /// The raw memory is that of a guest that runs, and its QEMU is asked for registers by this socket.
+    pub qmp: Option<std::path::PathBuf>,
 }
 
 /// A kernel image, opened.
@@ -71,6 +77,9 @@ pub struct Kvm {
     /// Writes go into the image itself, unless there is an overlay.
     writable: bool,
     overlay: Option<Arc<Overlay>>,
+    qmp: Option<Arc<Qmp>>,
+    /// Registers of threads that run, by the addresses of their structures.
+    running: OnceLock<HashMap<Va, Registers>>,
     kernel: OnceLock<Result<Box<dyn Kernel>>>,
     loaded: OnceLock<Vec<Loaded>>,
     strict: AtomicBool,
@@ -162,10 +171,17 @@ impl Kvm {
             None => image::open(source.clone(), &settings)
                 .or_else(|error| locate::recognise_raw(error, source, &given.symbols, &options.hints)),
         };
-        let image = image?;
-        let writable = options.write && image.format == RawMemory::NAME;
+        let mut image = image?;
+        let is_raw = image.format == RawMemory::NAME;
+        let qmp = options.qmp.as_deref().map(Qmp::new).transpose()?.map(Arc::new);
+        if qmp.is_some() {
+            if !is_raw {
+                return Err(Error::Usage(format!("a {} is no memory of a guest that runs", image.format)));
+            }
+            image.memory = Arc::new(Running(image.memory));
+        }
         let kvm = Self::assemble(image, given, options.hints, &corefile, &settings)?;
-        Ok(Self { writable, ..kvm })
+        Ok(Self { writable: options.write && is_raw, qmp, ..kvm })
     }
 
     fn assemble(
@@ -206,6 +222,8 @@ impl Kvm {
             verdict,
             writable: false,
             overlay: None,
+            qmp: None,
+            running: OnceLock::new(),
             kernel,
             loaded: OnceLock::new(),
             strict,
@@ -350,6 +368,9 @@ impl Kvm {
     /// # Errors
     /// The save area cannot be read.
     pub fn registers(&self, thread: &Thread) -> Result<Registers> {
+        if let Some(registers) = self.running_registers(thread) {
+            return Ok(registers);
+        }
         let kernel = self.kernel()?;
         match self.user_registers.load(Ordering::Relaxed) {
             true => kernel.user_registers(&self.space, thread),

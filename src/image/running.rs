@@ -1,0 +1,34 @@
+//! Memory of a machine that runs meanwhile.
+
+use super::{Addr, Census, Memory, Unwritten};
+use kgdbserver_arch::{Fault, Pa, Va};
+use std::sync::Arc;
+
+/// Any memory, and that it changes.
+pub(crate) struct Running(pub(crate) Arc<dyn Memory>);
+
+impl Memory for Running {
+    fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Fault> {
+        self.0.read(at, buf)
+    }
+
+    fn write(&self, at: Addr, data: &[u8], va: Va) -> Result<usize, Unwritten> {
+        self.0.write(at, data, va)
+    }
+
+    fn is_live(&self) -> bool {
+        true
+    }
+
+    fn locate(&self, pa: Pa) -> Result<u64, Fault> {
+        self.0.locate(pa)
+    }
+
+    fn pages(&self) -> Box<dyn Iterator<Item = Pa> + '_> {
+        self.0.pages()
+    }
+
+    fn census(&self) -> Census {
+        self.0.census()
+    }
+}
