@@ -1,6 +1,7 @@
 //! gdb and lldb on images of real Linux kernels, with no file at all: `KGDBSERVER_LINUX_IMAGES` says where the images are.
 
 use crate::driver::{Server, Transcript, gdb_multiarch, lldb, server_program};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// Guests whose kernels can be read without a vmlinux.
@@ -10,6 +11,10 @@ const GUESTS: [&str; 4] = ["amd64", "amd64-new", "amd64panic", "arm64"];
 struct Guest {
     name: &'static str,
     image: PathBuf,
+    /// The kernel's file with debug information, if it was fetched.
+    vmlinux: Option<PathBuf>,
+    /// Names and addresses of the kernel's symbols.
+    symbols: HashMap<String, String>,
     /// Names and the addresses of their code.
     modules: Vec<(String, String)>,
     /// A function of a module: its module, its name and its address.
@@ -55,8 +60,18 @@ fn guest(name: &'static str, folder: &Path) -> Option<Guest> {
         let plain = !name.contains('.') && letter.eq_ignore_ascii_case("t");
         plain.then(|| [module.trim_end_matches(']').to_owned(), name.to_owned(), format!("0x{address}")])
     };
+    let symbol = |line: &String| {
+        let [address, _, name] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        (name.to_owned(), format!("0x{address}"))
+    };
+    // Linux version 6.1.0-56-cloud-amd64 (debian-kernel@...
+    let version = lines("version").into_iter().next().expect("a version");
+    let release = version.split(' ').nth(2).expect("a release");
+    let vmlinux = folder.with_file_name("debug").join(format!("vmlinux-{release}"));
     Some(Guest {
         name,
+        vmlinux: Some(vmlinux).filter(|path| path.exists()),
+        symbols: lines("kallsyms").iter().map(symbol).collect(),
         image: folder.join("elf.dump"),
         modules: lines("modules").iter().map(module).collect(),
         ret_from_fork: {
@@ -250,5 +265,48 @@ fn a_saved_symbol_file_is_as_good() {
         ]);
         session.has("disassemble -n ret_from_fork -c 1", &guest.ret_from_fork);
         session.has("target variable init_task.comm", "\"swapper/0\"");
+    }
+}
+
+/// `scripts/make-images --debug` fetches these files. A server that was built without optimisation needs a minute for one.
+#[test]
+fn gdb_shows_lines_and_variables_with_the_vmlinux() {
+    if std::env::var_os("KGDBSERVER_FULL").is_none() {
+        return eprintln!("skipped: KGDBSERVER_FULL is not set");
+    }
+    for guest in guests() {
+        let Some(vmlinux) = &guest.vmlinux else {
+            eprintln!("skipped: {}: its vmlinux was not fetched", guest.name);
+            continue;
+        };
+        let server = Server::start(&[vmlinux, &guest.image]);
+        let [module, name, address] = &guest.function;
+        let print = format!("print (void *)&{name}");
+        let commands = [
+            "print &linux_banner",
+            "print &init_task",
+            "print init_task.comm",
+            "info line schedule",
+            "x/2i schedule",
+            "find &linux_banner, +32, 'L', 'i', 'n'",
+            "info os processes",
+            "thread 2",
+            "info locals",
+            "thread apply all bt -3",
+            &print,
+        ];
+        let session = in_gdb(&server, &commands);
+        for (command, name) in [("print &linux_banner", "linux_banner"), ("print &init_task", "init_task")] {
+            session.has(command, &format!("{} <{name}>", guest.symbols[name]));
+        }
+        session.has("print init_task.comm", "\"swapper/0\\000");
+        session.has("info line schedule", "kernel/sched/core.c");
+        session.has("x/2i schedule", &format!("{} <schedule>:", guest.symbols["schedule"]));
+        session.has(commands[5], &format!("{} <linux_banner>", guest.symbols["linux_banner"]));
+        session.has("info os processes", "kthreadd");
+        session.has("thread apply all bt -3", " in kthreadd (");
+        session.has("thread apply all bt -3", "kernel/kthread.c:");
+        session.has(&print, &format!("{address} <{name}>"));
+        assert!(!session.of("info locals").contains("Cannot access memory"), "{module}\n{session}");
     }
 }
