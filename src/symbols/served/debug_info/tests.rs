@@ -153,7 +153,7 @@ fn a_module_tells_what_it_adds_and_what_lies_inside_of_that() {
         module.words(&[0, pointer]);
         module.ty("ext4_iget", 12, 1, proto);
         module.composite("ext4", 4, 16, &[("p", pointer, 0), ("inside", inside, 64)]);
-        let kernel = Types::from_graph("BTF", graph(kernel.build()));
+        let kernel = Types::of_graph("BTF", Arc::from(graph(kernel.build())));
         let types = kernel.of_module(module.build()).unwrap();
         let (_, declarations) = types.declarations().unwrap();
         let symbols = [
