@@ -214,3 +214,6 @@ fn leads_back(mem: &Space, link: Va, before: Va) -> bool {
     let prev = Va(link.0.wrapping_add(mem.machine.ptr_bytes.into()));
     mem.pointer(prev).is_ok_and(|prev| prev == before)
 }
+
+#[cfg(test)]
+mod tests;
