@@ -191,6 +191,5 @@ fn quoted(path: &Path) -> String {
 }
 
 fn is_branded(kvm: &Kvm) -> bool {
-    const FREEBSD: u8 = 9;
-    kvm.symbols().file().is_some_and(|file| file.os_abi() == FREEBSD)
+    kvm.symbols().file().is_some_and(|file| file.is_freebsds())
 }

@@ -28,6 +28,8 @@ pub(super) struct Client {
     pub(super) threads_listed: bool,
     /// lldb has asked for its list of libraries once.
     pub(super) listed: bool,
+    /// The last thing that it asked for were all registers.
+    pub(super) at_registers: bool,
     /// lldb has found out that registers can be read one by one.
     pub(super) probed: bool,
 }

@@ -217,6 +217,7 @@ impl Session {
     fn reply(&mut self, packet: &[u8]) -> Reply {
         log::trace!("<- {}", String::from_utf8_lossy(packet.get(..200).unwrap_or(packet)));
         self.target.count.packets.add(1);
+        self.target.client.at_registers = packet == b"g";
         // A long write comes in many packets.
         let writes = matches!(packet, [b'M' | b'X', b'0'..=b'9' | b'a'..=b'f', ..]);
         if !writes && self.target.writes.changed.take() {

@@ -4,6 +4,7 @@
 //! builds it anew if it falls all the same. Many packets have a row in `front`; the rest is gdbstub's.
 
 mod arch;
+mod brand;
 mod client;
 mod connection;
 mod console;

@@ -2,6 +2,7 @@
 
 pub use super::listener::Listener;
 
+use super::brand;
 use super::connection::{self, Crowd, DEBUGGERS, Socket};
 use super::front::Session;
 use super::transport::{Greeting, Stream, Transport};
@@ -177,7 +178,9 @@ impl Server {
         };
         let writes = Writes::new(&self.writing, who);
         let mut session = Session::new(kvm, self.symbol_file.clone(), self.serve_files, writes);
-        match session.run(wire) {
+        let ended = session.run(wire);
+        brand::explain(&session);
+        match ended {
             Ok(()) => log::info!("debugger left"),
             Err(error) => log::info!("debugger lost: {error}"),
         }

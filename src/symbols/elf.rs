@@ -6,7 +6,7 @@ use super::{Kind, Symbol};
 use crate::image::Source;
 use crate::{Error, Result};
 use goblin::container::Ctx;
-use goblin::elf::header::{EI_OSABI, ET_DYN, ET_EXEC, Header, SELFMAG};
+use goblin::elf::header::{EI_OSABI, ELFOSABI_FREEBSD, ET_DYN, ET_EXEC, Header, SELFMAG};
 use goblin::elf::note::{NT_GNU_BUILD_ID, NoteDataIterator};
 use goblin::elf::program_header::PT_LOAD;
 use goblin::elf::section_header::{
@@ -128,6 +128,11 @@ impl KernelFile {
     /// The brand in the ELF header: 0 none, 3 Linux, 9 FreeBSD.
     pub fn os_abi(&self) -> u8 {
         self.header.e_ident.get(EI_OSABI).copied().unwrap_or(0)
+    }
+
+    /// Whether it has FreeBSD's brand, which debuggers take in different ways.
+    pub fn is_freebsds(&self) -> bool {
+        self.os_abi() == ELFOSABI_FREEBSD
     }
 
     /// The processor's own flags: which ABI the code follows.

@@ -4,6 +4,8 @@ use crate::driver::{Transcript, gdb, gdb_program, server_program, tidy};
 use crate::expected::{Machine, Thread};
 use crate::scene::{Scene, connect};
 use crate::synth::System;
+use std::process::Stdio;
+use std::time::Duration;
 
 const NOTHING_RUNS: &str = "This is a kernel image: nothing runs, and nothing can be stepped or continued.";
 
@@ -41,6 +43,28 @@ fn check_tour(session: &Transcript, machine: &Machine) {
     session.is("p (int)hz", "$1 = 100");
     session.has("x/4gx &hz", &format!("{:#x} <hz>:", machine.hz));
     assert_eq!(session.of("x/4gx &hz").matches("0x0000000").count(), 4, "{session}");
+}
+
+/// gdb as Debian builds it has no FreeBSD support, and says "Truncated register 39 in remote 'g' packet".
+#[test]
+fn a_gdb_that_cuts_addresses_is_told_of() {
+    let scene = Scene::small();
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("socket");
+    let mut server = server_program(folder.path());
+    server.args([&scene.kernel, &scene.vmcore]).arg("--once").arg("--listen");
+    let server = server.arg(format!("unix:{}", socket.display())).stderr(Stdio::piped()).spawn();
+    while !socket.exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let file = format!("file {}", scene.kernel.display());
+    let session = gdb(&[&file, &format!("target remote {}", socket.display()), "print &hz"]);
+    let output = server.expect("start the server").wait_with_output().expect("its end");
+    if session.of("print &hz").contains("0xffffffff") {
+        return eprintln!("skipped: this gdb supports FreeBSD");
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("gdb -ex 'set osabi none' -ex 'file KERNEL'"), "{said}\n{session}");
 }
 
 /// Nothing but the saved file is given to gdb, branded as the kernel's own file is.
