@@ -82,9 +82,9 @@ fn x86_64_registers_have_gdbs_order_and_widths() {
         assert_eq!((reg.name, bytes), (*name, value.as_slice()));
         ours = rest;
     }
-    // Behind the core gdbstub_arch has SSE registers, which no kernel image holds; we have the segments' bases.
+    // Behind the core gdbstub_arch has SSE registers, which no kernel image holds; we have the segments' bases, and the kernel's own registers.
     let own: Vec<&str> = x86_64::ARCH.regs.iter().skip(values.len()).map(|reg| reg.name).collect();
-    assert_eq!(own, ["fs_base", "gs_base"]);
+    assert_eq!(own, ["fs_base", "gs_base", "k_gs_base", "cr0", "cr2", "cr3", "cr4"]);
     assert_eq!(ours.len(), 16 * 16 + 4, "xmm0 to xmm15 and mxcsr");
 }
 

@@ -19,7 +19,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use synth::elf::{Elf, Symbol};
 use synth::elfcore::{EM_X86_64, ElfCore, ProgramHeader};
-use synth::freebsd::{Built, Full, Kernphys, System};
+use synth::freebsd::{Built, Full, Kernphys, System, only_of_stopped};
 use synth::tables::Physical;
 use synth::{Endian, elfcore};
 
@@ -95,7 +95,7 @@ fn check_system(kvm: &Kvm, built: &Built) {
         for (name, value) in &facts.registers {
             let index = names.iter().position(|reg| reg.name == *name).unwrap();
             // A context switch leaves the bases in a pcb stale.
-            let expected = (thread.on_cpu.is_some() || !name.ends_with("_base")).then_some(*value);
+            let expected = (thread.on_cpu.is_some() || !only_of_stopped(name)).then_some(*value);
             assert_eq!(registers.get(index), expected, "{name} of {}", thread.name);
         }
     }

@@ -14,6 +14,7 @@ use kgdbserver_arch::{Fault, Va};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::process::Command;
+use synth::freebsd::only_of_stopped;
 use synth::machine::{self, ALL, Machine};
 use synth::minidump::{Minidump, PAGE, Rights, SUPERPAGE};
 use synth::{Built, Endian, System, put};
@@ -201,7 +202,7 @@ fn check(what: &str, system: &System) {
 
 fn by_savectx_only(machine: &Machine, register: &str) -> bool {
     match machine.arch {
-        "x86_64" => register.ends_with("_base"),
+        "x86_64" => only_of_stopped(register),
         "riscv64" => matches!(register, "gp" | "tp"),
         "powerpc64" => register == "r13",
         _ => false,

@@ -28,19 +28,20 @@ fn files() -> Saved {
 }
 
 /// A thread's registers as the packet `g` has them: 8 bytes each up to rip, then 24 of 4 or 10 bytes that no image
-/// holds, then the bases of two segments.
+/// holds, then the bases of segments and what controls the CPU.
 fn g_packet(thread: &ThreadFacts) -> String {
     const NAMES: [&str; 17] = [
         "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13",
         "r14", "r15", "rip",
     ];
+    const CONTROL: [&str; 7] = ["fs_base", "gs_base", "k_gs_base", "cr0", "cr2", "cr3", "cr4"];
     let known = known_registers(thread);
     let word = |name: &str| {
         let value = known.iter().find(|(known, _)| *known == name);
         value.map_or("x".repeat(16), |(_, value)| digits(value.to_le_bytes()))
     };
     let rest = 2 * (7 * 4 + 8 * 10 + 8 * 4);
-    NAMES.map(word).concat() + &"x".repeat(rest) + &word("fs_base") + &word("gs_base")
+    NAMES.map(word).concat() + &"x".repeat(rest) + &CONTROL.map(word).concat()
 }
 
 /// All threads in the order in which they are listed.

@@ -28,7 +28,7 @@ pub use bsd::{
 };
 pub use full::{By, Delta, Facts, Locate, Located, Lost};
 pub use linux::{
-    At, Goes, Linux, Named, Paging, Prstatus, Structure, Switched, User, UserAt, UserMode, UserPaging,
+    At, Goes, Linux, Named, Noted, Paging, Prstatus, Structure, Switched, User, UserAt, UserMode, UserPaging,
 };
 pub use pauth::PacMask;
 pub use ppc64_hash::HashTable;

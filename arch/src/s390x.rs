@@ -19,6 +19,11 @@ const fn f(name: &'static str) -> Reg {
     Reg { name, bytes: 8, gdb_type: "ieee_double", feature: FLOAT }
 }
 
+/// The kernel's own, as QEMU describes them.
+const fn cr(name: &'static str) -> Reg {
+    Reg { name, bytes: 8, gdb_type: "uint64", feature: "org.gnu.gdb.s390.cr" }
+}
+
 const PSWA: usize = 1;
 const R15: usize = 17;
 
@@ -80,6 +85,22 @@ pub static ARCH: Arch = Arch {
         f("f13"),
         f("f14"),
         f("f15"),
+        cr("cr0"),
+        cr("cr1"),
+        cr("cr2"),
+        cr("cr3"),
+        cr("cr4"),
+        cr("cr5"),
+        cr("cr6"),
+        cr("cr7"),
+        cr("cr8"),
+        cr("cr9"),
+        cr("cr10"),
+        cr("cr11"),
+        cr("cr12"),
+        cr("cr13"),
+        cr("cr14"),
+        cr("cr15"),
     ],
     pc: PSWA,
     sp: R15,

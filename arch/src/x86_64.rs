@@ -12,9 +12,15 @@ use crate::{
 /// image holds them.
 const CORE: &str = "org.gnu.gdb.i386.core";
 const SEGMENTS: &str = "org.gnu.gdb.i386.segments";
+/// The kernel's own registers, with QEMU's names.
+const CONTROL: &str = "org.kgdbserver.x86_64.control";
 
 const fn core(name: &'static str, bytes: u8, gdb_type: &'static str) -> Reg {
     Reg { name, bytes, gdb_type, feature: CORE }
+}
+
+const fn control(name: &'static str) -> Reg {
+    Reg { name, bytes: 8, gdb_type: "int64", feature: CONTROL }
 }
 
 const fn base(name: &'static str) -> Reg {
@@ -31,6 +37,11 @@ const R15: usize = 15;
 const RIP: usize = 16;
 const FS_BASE: usize = 40;
 const GS_BASE: usize = 41;
+const K_GS_BASE: usize = 42;
+const CR0: usize = 43;
+const CR2: usize = 44;
+const CR3: usize = 45;
+const CR4: usize = 46;
 
 /// The architecture's table.
 pub static ARCH: Arch = Arch {
@@ -81,6 +92,11 @@ pub static ARCH: Arch = Arch {
         core("fop", 4, "int"),
         base("fs_base"),
         base("gs_base"),
+        control("k_gs_base"),
+        control("cr0"),
+        control("cr2"),
+        control("cr3"),
+        control("cr4"),
     ],
     pc: RIP,
     sp: RSP,
@@ -200,24 +216,42 @@ static FREEBSD: Bsd = Bsd {
         kept: |version, _| Ok(Kept::Entries { form: FOUR_LEVEL, level: usize::from(version != 1) }),
     }],
     full: Some(locate),
-    pcb: &[Pcb {
-        since: 0,
-        bytes: ANY_SIZE,
-        switched: &[
-            Slot { reg: R15, offset: 0 },
-            Slot { reg: R14, offset: 8 },
-            Slot { reg: R13, offset: 16 },
-            Slot { reg: R12, offset: 24 },
-            Slot { reg: RBP, offset: 32 },
-            Slot { reg: RSP, offset: 40 },
-            Slot { reg: RBX, offset: 48 },
-            Slot { reg: RIP, offset: 56 },
-        ],
-        savectx: &[Slot { reg: FS_BASE, offset: 64 }, Slot { reg: GS_BASE, offset: 72 }],
-    }],
+    pcb: &[
+        // Since 9 savectx saves what a machine that sleeps needs as well. Until then the structure was larger: it held the
+        // floating-point registers.
+        Pcb { since: 900_000, bytes: ANY_SIZE, switched: SWITCHED, savectx: CONTEXT },
+        Pcb { since: 0, bytes: 200..=511, switched: SWITCHED, savectx: CONTEXT },
+        Pcb {
+            since: 0,
+            bytes: ANY_SIZE,
+            switched: SWITCHED,
+            savectx: &[Slot { reg: FS_BASE, offset: 64 }, Slot { reg: GS_BASE, offset: 72 }],
+        },
+    ],
     outermost: &["btext", "start_kernel", "fast_syscall_common", "fork_trampoline"],
     traps: &TRAPS,
 };
+
+const SWITCHED: &[Slot] = &[
+    Slot { reg: R15, offset: 0 },
+    Slot { reg: R14, offset: 8 },
+    Slot { reg: R13, offset: 16 },
+    Slot { reg: R12, offset: 24 },
+    Slot { reg: RBP, offset: 32 },
+    Slot { reg: RSP, offset: 40 },
+    Slot { reg: RBX, offset: 48 },
+    Slot { reg: RIP, offset: 56 },
+];
+
+const CONTEXT: &[Slot] = &[
+    Slot { reg: FS_BASE, offset: 64 },
+    Slot { reg: GS_BASE, offset: 72 },
+    Slot { reg: K_GS_BASE, offset: 80 },
+    Slot { reg: CR0, offset: 88 },
+    Slot { reg: CR2, offset: 96 },
+    Slot { reg: CR3, offset: 104 },
+    Slot { reg: CR4, offset: 112 },
+];
 
 /// The top of DragonFly's tree: the page-directory pointers of all 512 top entries side by side.
 const FLAT_TOP: Radix = Radix { index_bits: &[9, 9, 18], ..FOUR_LEVEL };

@@ -1,6 +1,6 @@
 //! What the debuggers must print, in their words.
 
-use crate::synth::freebsd::{FUNCTIONS, Facts, ThreadFacts};
+use crate::synth::freebsd::{FUNCTIONS, Facts, ThreadFacts, only_of_stopped};
 use serde_json::Value;
 
 /// All threads of a machine, the crashed one first, as debuggers number them.
@@ -42,7 +42,7 @@ impl Machine {
             registers: thread
                 .registers
                 .iter()
-                .filter(|(name, _)| stopped(thread) || !name.ends_with("_base"))
+                .filter(|(name, _)| stopped(thread) || !only_of_stopped(name))
                 .map(|(name, value)| ((*name).to_owned(), *value))
                 .collect(),
             frames: thread.backtrace.clone(),
@@ -171,7 +171,11 @@ impl Thread {
         let value = |name: &'static str| {
             (name, self.register(name).map_or("<unavailable>".into(), |value| format!("{value:#x}")))
         };
-        GENERAL.into_iter().chain(["fs_base", "gs_base"]).map(value).collect()
+        GENERAL
+            .into_iter()
+            .chain(["fs_base", "gs_base", "k_gs_base", "cr0", "cr2", "cr3", "cr4"])
+            .map(value)
+            .collect()
     }
 }
 

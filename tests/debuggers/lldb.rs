@@ -83,7 +83,7 @@ fn registers_that_were_not_saved_are_unavailable() {
     let scene = Scene::small();
     let session = scene
         .lldb(&scene.serve(), &["register read", "thread select 11", "register read", "register read rax"]);
-    for (time, thread, missing) in [(0, scene.machine.crashed(), 32), (1, &scene.machine.threads[10], 34)] {
+    for (time, thread, missing) in [(0, scene.machine.crashed(), 32), (1, &scene.machine.threads[10], 39)] {
         let output = session.nth("register read", time);
         let printed: Vec<String> = output
             .lines()

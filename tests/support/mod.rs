@@ -12,7 +12,7 @@
 pub mod linux;
 pub mod real;
 
-use crate::synth::freebsd::ThreadFacts;
+use crate::synth::freebsd::{ThreadFacts, only_of_stopped};
 use crate::synth::{Built, System};
 use kgdbserver::kvm::{Kvm, Options};
 use std::path::{Path, PathBuf};
@@ -72,11 +72,10 @@ pub fn shown_name(thread: &ThreadFacts) -> String {
     if own == thread.comm { own } else { format!("{}/{own}", thread.comm) }
 }
 
-/// The registers that are known of a thread. Only the routine that stops a CPU saves the segments' bases: in the pcb of a
-/// thread that was switched out these places hold a user's values, or none.
+/// The registers that are known of a thread.
 pub fn known_registers(thread: &ThreadFacts) -> Vec<(&'static str, u64)> {
     let stopped = thread.crashed || thread.on_cpu.is_some();
-    let known = |(name, _): &&(&str, u64)| stopped || !name.ends_with("_base");
+    let known = |(name, _): &&(&str, u64)| stopped || !only_of_stopped(name);
     thread.registers.iter().filter(known).copied().collect()
 }
 

@@ -183,7 +183,23 @@ pub const AMD64: Machine = Machine {
     fp: "rbp",
     frame: Frame::Pointer(0, 8),
     pcb: |_| {
-        let names = ["r15", "r14", "r13", "r12", "rbp", "rsp", "rbx", "rip", "fs_base", "gs_base"];
+        let names = [
+            "r15",
+            "r14",
+            "r13",
+            "r12",
+            "rbp",
+            "rsp",
+            "rbx",
+            "rip",
+            "fs_base",
+            "gs_base",
+            "k_gs_base",
+            "cr0",
+            "cr2",
+            "cr3",
+            "cr4",
+        ];
         (words(&names, 0, 8), 320)
     },
     trap: |_| {

@@ -36,7 +36,7 @@ pub struct Linux {
     /// The same, and where the kernel is, by registers that control a CPU: for kernels that tell nothing. None where no
     /// dump has such registers.
     pub bare: Option<ByRegisters>,
-    /// The numbers that these functions may ask for beside the kernel's own, in notes of a CPU.
+    /// Registers that control a CPU, in notes of it that are all of one kind. Those functions may ask for them.
     pub noted: &'static [Noted],
     /// The registers of a running task, in the image's notes.
     pub prstatus: Prstatus,
@@ -56,7 +56,7 @@ type ByRegisters = fn(&dyn Facts) -> Result<(Paging, Va), Lost>;
 /// A number of 8 bytes in one of the notes that an image has of each CPU.
 #[derive(Debug)]
 pub struct Noted {
-    /// What it is asked for by.
+    /// What it is asked for by. The register of this name in lower case has this value.
     pub name: &'static str,
     /// The note's name.
     pub note: &'static str,

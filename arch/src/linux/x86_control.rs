@@ -7,8 +7,11 @@ use crate::{Facts, Fault, Lost, Pa, ReadPhys, Va};
 /// Of QEMU's `QEMUCPUState` (target/i386/arch_dump.c), the same for 32 and 64 bits.
 pub(super) const NOTED: &[Noted] = &[
     Noted { name: "IDT", note: "QEMU", kind: 0, offset: 384 },
+    Noted { name: "CR0", note: "QEMU", kind: 0, offset: 392 },
+    Noted { name: "CR2", note: "QEMU", kind: 0, offset: 408 },
     Noted { name: "CR3", note: "QEMU", kind: 0, offset: 416 },
     Noted { name: "CR4", note: "QEMU", kind: 0, offset: 424 },
+    Noted { name: "K_GS_BASE", note: "QEMU", kind: 0, offset: 432 },
 ];
 
 /// A tree of page tables that leads to the kernel's code.

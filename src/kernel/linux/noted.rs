@@ -31,6 +31,14 @@ pub(super) fn read(linux: &Linux, index: usize) -> Registers {
     if let Some(note) = linux.told.prstatus.get(index) {
         linux.table.prstatus.load(note, &mut noted);
     }
+    let regs = linux.machine.arch.regs;
+    for row in linux.table.noted {
+        let reg = regs.iter().position(|reg| reg.name.eq_ignore_ascii_case(row.name));
+        let value = linux.told.control(in_notes(linux), index, row);
+        if let (Some(reg), Some(value)) = (reg, value) {
+            noted.set(reg, value);
+        }
+    }
     let mut registers = Registers::unknown(linux.machine);
     registers.take(&noted);
     registers

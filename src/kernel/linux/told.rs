@@ -7,7 +7,7 @@ use crate::kernel::state::Log;
 use crate::space::{Phys, Space};
 use crate::symbols::Symbols;
 use crate::{Error, Result};
-use kgdbserver_arch::{Facts, Fault, Linux, Machine, Pa, Paging, ReadPhys, Va};
+use kgdbserver_arch::{Facts, Fault, Linux, Machine, Noted, Pa, Paging, ReadPhys, Va};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -22,6 +22,8 @@ pub struct Told {
     pub start: Option<u64>,
     /// The notes of running tasks' registers, as many as there are CPUs that answered.
     pub prstatus: Vec<Vec<u8>>,
+    /// The notes of registers that control a CPU, in the same order; none if the image has none.
+    pub(super) control: Vec<Vec<u8>>,
     /// The byte order of these notes. QEMU's may have another than the machine.
     pub notes_big_endian: Option<bool>,
     /// Its address spaces, once these are found.
@@ -60,10 +62,28 @@ impl Told {
     pub(super) fn new(image: &Image, info: Vmcoreinfo, origin: Origin) -> Self {
         // In /proc/kcore it is of the process that reads, and all zeros.
         let notes = if image.memory.is_live() { Vec::new() } else { image.notes() };
-        let notes = notes.into_iter().filter(|note| note.kind == PRSTATUS && note.name == "CORE");
-        let prstatus = notes.filter_map(|note| image.contents(&note.contents)).collect();
+        let of = |name: &str, kind: u32| -> Vec<Vec<u8>> {
+            let notes = notes.iter().filter(|note| (&*note.name, note.kind) == (name, kind));
+            notes.filter_map(|note| image.contents(&note.contents)).collect()
+        };
+        let row = image.machine.and_then(|machine| machine.arch.linux?.noted.first());
+        let control = row.map(|row| of(row.note, row.kind)).unwrap_or_default();
         let notes_big_endian = image.machine.map(|machine| machine.big_endian);
-        Self { info, origin, start: None, prstatus, notes_big_endian, paging: None }
+        Self {
+            info,
+            origin,
+            start: None,
+            prstatus: of("CORE", PRSTATUS),
+            control,
+            notes_big_endian,
+            paging: None,
+        }
+    }
+
+    /// The value of a register that controls a CPU, on a machine in the byte order of the notes.
+    pub(super) fn control(&self, machine: Machine, cpu: usize, row: &Noted) -> Option<u64> {
+        let note = self.control.get(cpu)?;
+        Some(machine.uint(note.get(row.offset..row.offset + 8)?))
     }
 
     /// What this build knows of Linux on a machine.
@@ -131,10 +151,7 @@ impl Known<'_> {
     fn noted(&self, name: &str) -> Option<u64> {
         let machine = self.image.machine?;
         let row = machine.arch.linux?.noted.iter().find(|row| row.name == name)?;
-        let mut notes =
-            self.image.notes().into_iter().filter(|note| (&*note.name, note.kind) == (row.note, row.kind));
-        let contents = self.image.contents(&notes.nth(self.cpu)?.contents)?;
-        Some(machine.uint(contents.get(row.offset..row.offset + 8)?))
+        self.told.control(machine, self.cpu, row)
     }
 }
 

@@ -47,3 +47,9 @@ impl ThreadFacts {
         self.registers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
     }
 }
+
+/// Whether on amd64 only `savectx` saves a register: the bases of segments, and what controls the CPU. In the pcb of a thread
+/// that was switched out these places hold a user's values, or none.
+pub fn only_of_stopped(register: &str) -> bool {
+    register.ends_with("_base") || ["cr0", "cr2", "cr3", "cr4"].contains(&register)
+}

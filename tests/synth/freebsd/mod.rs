@@ -8,7 +8,7 @@ mod samples;
 mod text;
 mod threads;
 
-pub use facts::{Facts, ThreadFacts};
+pub use facts::{Facts, ThreadFacts, only_of_stopped};
 pub use full::{Full, Kernphys};
 pub use text::{FUNCTIONS, TEXT};
 pub use threads::{TRAP, TRAPPED};
