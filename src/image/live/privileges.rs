@@ -44,8 +44,8 @@ impl User {
         }
     }
 
-    /// Becomes this user for good, if we are root; everybody else stays who they are. To be called before there are other
-    /// threads.
+    /// Becomes this user for good, if we are root; everybody else stays who they are, without the capabilities that they may
+    /// have. To be called before there are other threads.
     ///
     /// # Errors
     /// The system refuses. Then we are still root, and had better end.
@@ -53,7 +53,10 @@ impl User {
         let refused = |error| Error::io("dropping privileges")(error);
         let done = |result: libc::c_int| if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
         // SAFETY: geteuid(2) has no preconditions.
-        if unsafe { libc::geteuid() } != 0 || self.uid == 0 {
+        if unsafe { libc::geteuid() } != 0 {
+            return drop_capabilities().map_err(refused);
+        }
+        if self.uid == 0 {
             return Ok(());
         }
         // SAFETY: none of them has preconditions; the group list is empty, so its address is not used.
@@ -78,6 +81,23 @@ impl User {
     }
 }
 
+/// Gives up all capabilities of this thread: a program may have been given some (setcap(8)).
+#[cfg(target_os = "linux")]
+fn drop_capabilities() -> io::Result<()> {
+    // struct __user_cap_header_struct: the version with 64 bits, and this thread; none of the sets has any bit.
+    let (header, sets) = ([0x2008_0522_u32, 0], [0_u32; 6]);
+    // SAFETY: both are as large as this version of the call takes them for.
+    match unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn drop_capabilities() -> io::Result<()> {
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +109,20 @@ mod tests {
 
     fn uid(passwd: &str, name: Option<&str>, sudo: Option<&str>) -> Option<libc::uid_t> {
         User::among(passwd, name, sudo).ok().map(|user| user.uid)
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn no_capability_is_left() {
+        // They are each thread's own.
+        let status = std::thread::spawn(|| {
+            drop_capabilities().unwrap();
+            std::fs::read_to_string("/proc/thread-self/status").unwrap()
+        });
+        let status = status.join().unwrap();
+        for set in ["CapEff", "CapPrm", "CapInh"] {
+            assert!(status.contains(&format!("{set}:\t0000000000000000\n")), "{status}");
+        }
     }
 
     #[test]
