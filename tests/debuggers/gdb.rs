@@ -1,10 +1,10 @@
 //! gdb with no file at all, with the user's own kernel file, and by other ways than TCP.
 
-use crate::driver::{Transcript, gdb, gdb_program, server_program, tidy};
+use crate::driver::{Server, Transcript, gdb, gdb_program, server_program, tidy};
 use crate::expected::{Machine, Thread};
 use crate::scene::{Scene, connect};
 use crate::synth::System;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const NOTHING_RUNS: &str = "This is a kernel image: nothing runs, and nothing can be stepped or continued.";
@@ -43,6 +43,49 @@ fn check_tour(session: &Transcript, machine: &Machine) {
     session.is("p (int)hz", "$1 = 100");
     session.has("x/4gx &hz", &format!("{:#x} <hz>:", machine.hz));
     assert_eq!(session.of("x/4gx &hz").matches("0x0000000").count(), 4, "{session}");
+}
+
+/// CTF of version 3 after ctf(5): `struct proc { struct proc *p_next; int p_pid; char p_comm[20]; };`
+fn ctf() -> Vec<u8> {
+    const NAMES: &[u8] = b"\0int\0char\0proc\0p_next\0p_pid\0p_comm\0";
+    let name = |name: &str| {
+        let whole = format!("\0{name}\0");
+        let at = NAMES.windows(whole.len()).position(|window| window == whole.as_bytes());
+        at.expect("a name") as u32 + 1
+    };
+    // A type: its name, its kind (1 integer, 3 pointer, 4 array, 6 structure) and count, its size or type, and the rest.
+    let info = |kind: u32, count: u32| kind << 26 | 1 << 25 | count;
+    let types = [
+        &[name("int"), info(1, 0), 4, 1 << 24 | 32][..],
+        &[name("char"), info(1, 0), 1, 3 << 24 | 8],
+        &[0, info(4, 0), 0, 2, 1, 20],
+        &[0, info(3, 0), 5],
+        &[name("proc"), info(6, 3), 32, name("p_next"), 4, 0, name("p_pid"), 1, 64, name("p_comm"), 3, 96],
+    ]
+    .concat();
+    let header = [0, 0, 0, 0, 0, 0, 4 * types.len() as u32, NAMES.len() as u32];
+    let words = header.iter().chain(&types).flat_map(|word| word.to_le_bytes());
+    [0xf1, 0xcf, 3, 0].into_iter().chain(words).chain(NAMES.iter().copied()).collect()
+}
+
+#[test]
+fn types_come_from_the_kernels_ctf() {
+    let scene = Scene::small();
+    let folder = tempfile::tempdir().expect("a folder");
+    let [types, kernel] = ["ctf", "kernel"].map(|name| folder.path().join(name));
+    std::fs::write(&types, ctf()).expect("write the types");
+    let mut add = Command::new("objcopy");
+    add.arg("--add-section").arg(format!(".SUNW_ctf={}", types.display())).args([&scene.kernel, &kernel]);
+    if !add.status().is_ok_and(|status| status.success()) {
+        return eprintln!("skipped: no objcopy");
+    }
+    let server = Server::start(&[&kernel, &scene.vmcore]);
+    let session = scene.gdb(&server, &["ptype struct proc", "print &((struct proc *)0x100)->p_comm"]);
+    session.is(
+        "ptype struct proc",
+        "type = struct proc {\nstruct proc *p_next;\nint p_pid;\nchar p_comm[20];\n}",
+    );
+    session.has("print &((struct proc *)0x100)->p_comm", "(char (*)[20]) 0x10c");
 }
 
 /// gdb as Debian builds it has no FreeBSD support, and says "Truncated register 39 in remote 'g' packet".
