@@ -1,10 +1,13 @@
 //! A stub that only looks up: it answers each packet of a debugger's session with what our server answered when the same
 //! session was recorded. How much longer a session with the server takes is what the server's own work costs.
 
+use super::debuggers::Peer;
 use std::collections::HashMap;
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::thread;
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
 
 /// Packets, each with its answers in their order: what a register is depends on which thread was selected before.
 /// Answers are kept as they came, with the acknowledgement before them.
@@ -13,9 +16,8 @@ pub(crate) struct Table(HashMap<Vec<u8>, Vec<Vec<u8>>>);
 
 impl Table {
     /// Records the session of a debugger that is given another port than the server's.
-    pub(crate) fn record(server: u16, session: impl FnOnce(u16)) -> Self {
-        let (listener, port) = listen();
-        let recorder = thread::spawn(move || {
+    pub(crate) fn record(server: u16, session: impl FnOnce(&Peer)) -> Self {
+        let (recorder, peer) = listen(move |listener| {
             let mut table = Self::default();
             let mut client = Packets::new(listener.accept().unwrap().0);
             let mut server = Packets::new(TcpStream::connect(("127.0.0.1", server)).unwrap());
@@ -31,17 +33,17 @@ impl Table {
             }
             table
         });
-        session(port);
+        session(&peer);
         recorder.join().unwrap()
     }
 
-    /// Answers the same session once more; ends the recording's answers over again if there are more questions.
-    pub(crate) fn play<T>(&self, session: impl FnOnce(u16) -> T) -> T {
-        let (listener, port) = listen();
-        thread::scope(|scope| {
-            scope.spawn(|| self.answer(Packets::new(listener.accept().unwrap().0)));
-            session(port)
-        })
+    /// Answers the same session once more. The last answer to a packet is also that to any further ones.
+    pub(crate) fn play<T>(self: &Arc<Self>, session: impl FnOnce(&Peer) -> T) -> T {
+        let table = Arc::clone(self);
+        let (player, peer) = listen(move |listener| table.answer(Packets::new(listener.accept().unwrap().0)));
+        let result = session(&peer);
+        player.join().unwrap();
+        result
     }
 
     fn answer(&self, mut client: Packets) {
@@ -60,10 +62,18 @@ impl Table {
     }
 }
 
-fn listen() -> (TcpListener, u16) {
+/// A thread of a server, and who it is.
+fn listen<T: Send + 'static>(serve: impl FnOnce(TcpListener) -> T + Send + 'static) -> (JoinHandle<T>, Peer) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    (listener, port)
+    let (tell, told) = mpsc::channel();
+    let server = thread::spawn(move || {
+        // PID/task/TID
+        tell.send(fs::read_link("/proc/thread-self").unwrap()).unwrap();
+        serve(listener)
+    });
+    let schedstat = format!("/proc/{}/schedstat", told.recv().unwrap().display());
+    (server, Peer { port, schedstat })
 }
 
 /// What is between `$` and `#`.

@@ -1,5 +1,6 @@
 //! The server beside an echo server, which does nothing but answer, and beside gdbserver.
 
+use super::debuggers::{GDB, Peer};
 use super::files::{self, Files, MIB, PHYSICAL};
 use super::library::{DIRECT_MAP, private_memory_of};
 use super::measure::{Times, in_turn};
@@ -16,7 +17,7 @@ pub(crate) const DUMPED: u64 = 64 * MIB;
 /// A server in a process of its own, ended when dropped.
 pub(crate) struct Server {
     child: Child,
-    pub(crate) port: u16,
+    port: u16,
     /// What it says must have somewhere to go.
     _said: BufReader<ChildStderr>,
 }
@@ -56,6 +57,10 @@ impl Server {
 
     fn myself(role: &str) -> Self {
         Self::start(Command::new(std::env::current_exe().unwrap()).arg(role)).unwrap()
+    }
+
+    pub(super) fn peer(&self) -> Peer {
+        Peer { port: self.port, schedstat: format!("/proc/{}/task/*/schedstat", self.child.id()) }
     }
 
     /// CPU time that its threads have used, in seconds.
@@ -174,6 +179,8 @@ pub(crate) fn rows() -> Vec<Row> {
     let files = files::sized("4GiB");
     let server = Server::of(&files);
     let mut rows = round_trips(&server, gdbserver.as_ref());
+    // With what a debugger makes it do.
+    GDB.list_threads(&server.peer());
     let used = private_memory_of(&server.child.id().to_string());
     rows.push(
         Row::new("private memory, server", format!("{used:.1} MiB")).wanted("4 MB", used <= 4.0 / 1.048_576),
