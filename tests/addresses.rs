@@ -114,7 +114,6 @@ fn the_way_of_an_address_through_page_tables_in_memory() {
         level 3  physical 0x3002ff0 = 0x0000000003003063  table at physical 0x3003000  P RW A D
         level 2  physical 0x3003800 = 0x0000000000000000  maps nothing
         fault     the kernel's page tables map nothing here
-        ! [WARN ] core: the kernel was found at physical 0x2600000 by its page tables
         status 1");
 }
 
