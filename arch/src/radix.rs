@@ -140,12 +140,13 @@ impl Radix {
     }
 
     /// log2 of the bytes around an address that an entry on the way to it decides on: it maps them all, or nothing there.
-    /// So does one that leads to a table which cannot be read. With no entry at all the tree maps nothing anywhere.
+    /// So does one that leads to a table which cannot be read. If not even the top entry could be read, others of the top table
+    /// may be: arm's has four pages, of which a dump may lack the user half.
     pub fn decides(&self, last: Option<Step>) -> u8 {
         match last {
             Some(Step { entry: Entry::Leaf { shift, .. }, .. }) => shift,
             Some(step) => self.shift(step.level),
-            None => self.shift(self.index_bits.len()),
+            None => self.shift(self.index_bits.len().saturating_sub(1)),
         }
     }
 
