@@ -130,9 +130,10 @@ fn stacks_are_those_that_the_kernel_itself_unwinds() {
         let mut compared = 0;
         for (tid, told) in told.iter().filter(|(tid, _)| steady.contains(tid)) {
             let frames = frames(guest, &threads[tid]);
-            // The kernel leaves its scheduler out, which is on top. On powerpc it begins with the switch all the same.
-            let is_switch = |frame: &&&str| **frame == "0x0" || frame.starts_with("__switch_to+");
-            let told: Vec<&str> = told.iter().skip_while(is_switch).copied().collect();
+            // The kernel leaves its scheduler out, which is on top. On powerpc the switch itself is there all the same, and
+            // above it what it left in a register.
+            let switch = told.iter().position(|frame| frame.starts_with("__switch_to+"));
+            let told = &told[switch.map_or(0, |index| index + 1)..];
             let tail = &frames[frames.len().saturating_sub(told.len())..];
             assert_eq!(tail, told, "{}: thread {tid}: {frames:?}", guest.name);
             compared += 1;
