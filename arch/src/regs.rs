@@ -24,6 +24,32 @@ pub struct Slot {
     pub offset: usize,
 }
 
+/// So many registers of consecutive numbers, `size` bytes each, side by side from byte `offset` of some saved structure on.
+pub(crate) struct Run {
+    pub(crate) first: usize,
+    pub(crate) count: usize,
+    pub(crate) offset: usize,
+    pub(crate) size: usize,
+}
+
+/// The slots of all `N` registers of some runs.
+#[allow(clippy::indexing_slicing, reason = "the compiler evaluates it, and refuses an index beyond the end")]
+pub(crate) const fn slots<const N: usize>(runs: &[Run]) -> [Slot; N] {
+    let mut slots = [Slot { reg: 0, offset: 0 }; N];
+    let (mut at, mut run) = (0, 0);
+    while run < runs.len() {
+        let Run { first, count, offset, size } = runs[run];
+        let mut nth = 0;
+        while nth < count {
+            slots[at] = Slot { reg: first + nth, offset: offset + size * nth };
+            (at, nth) = (at + 1, nth + 1);
+        }
+        run += 1;
+    }
+    assert!(at == N);
+    slots
+}
+
 /// Register values in the order of the `g` packet and in the target's byte order. A register that was not saved is
 /// unknown, never zero.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,6 +2,7 @@ use super::root::{Shape, Top, untouchable};
 use super::switched::{element, named};
 use super::{At, Goes, Linux, Named, Paging, Prstatus, Structure, Switched, User, UserAt, UserMode};
 use crate::aarch64::{decode, form};
+use crate::regs::{Run, slots};
 use crate::{Entry, Facts, Lost, Pa, Radix, Rights, Slot};
 
 pub(crate) static LINUX: Linux = Linux {
@@ -102,47 +103,8 @@ const USER: &[Named] = &[
     named(33, "pstate"),
 ];
 
-/// Behind 112 bytes of other things.
-const fn nth(reg: usize) -> Slot {
-    Slot { reg, offset: 112 + 8 * reg }
-}
-
-/// x0 to x30, sp, pc; behind them pstate, of which cpsr is the lower half.
-const PRSTATUS: &[Slot] = &[
-    nth(0),
-    nth(1),
-    nth(2),
-    nth(3),
-    nth(4),
-    nth(5),
-    nth(6),
-    nth(7),
-    nth(8),
-    nth(9),
-    nth(10),
-    nth(11),
-    nth(12),
-    nth(13),
-    nth(14),
-    nth(15),
-    nth(16),
-    nth(17),
-    nth(18),
-    nth(19),
-    nth(20),
-    nth(21),
-    nth(22),
-    nth(23),
-    nth(24),
-    nth(25),
-    nth(26),
-    nth(27),
-    nth(28),
-    nth(29),
-    nth(30),
-    nth(31),
-    nth(32),
-];
+/// x0 to x30, sp, pc, behind 112 bytes of other things; behind them pstate, of which cpsr is the lower half.
+const PRSTATUS: &[Slot] = &slots::<33>(&[Run { first: 0, count: 33, offset: 112, size: 8 }]);
 
 /// A kernel is built for one size of pages, and for at most so many bits of addresses. On a processor without the larger
 /// ones it leaves the top level out; with 64 KiB pages it keeps it, and only its lower or upper entries are ever used.

@@ -3,6 +3,7 @@ use super::switched::{element, named};
 use super::{At, Goes, Linux, Paging, Prstatus, Structure, Switched, User, UserAt, UserMode, UserPaging};
 use crate::arm::{LPAE, V6};
 use crate::full::tables;
+use crate::regs::{Run, slots};
 use crate::{Entry, Facts, Lost, Pa, Radix, Rights, Slot, Va};
 
 pub(crate) static LINUX: Linux = Linux {
@@ -103,30 +104,8 @@ const fn r(reg: usize) -> super::Named {
     element(reg, "uregs", reg as u64)
 }
 
-/// The same, behind 72 bytes of other things.
-const fn nth(reg: usize) -> Slot {
-    Slot { reg, offset: 72 + 4 * reg }
-}
-
-const PRSTATUS: &[Slot] = &[
-    nth(0),
-    nth(1),
-    nth(2),
-    nth(3),
-    nth(4),
-    nth(5),
-    nth(6),
-    nth(7),
-    nth(8),
-    nth(9),
-    nth(10),
-    nth(11),
-    nth(12),
-    nth(13),
-    nth(14),
-    nth(15),
-    nth(16),
-];
+/// r0 to pc and cpsr, behind 72 bytes of other things.
+const PRSTATUS: &[Slot] = &slots::<17>(&[Run { first: 0, count: 17, offset: 72, size: 4 }]);
 
 const SHAPES: [Shape; 2] = [shape(LPAE, lpae_user_entry), shape(V6, user_entry)];
 

@@ -4,6 +4,7 @@ use super::switched::{element, named};
 use super::{At, Goes, Linux, Paging, Prstatus, Structure, Switched, User, UserAt, UserMode, UserPaging};
 use crate::full::tables;
 use crate::ppc64::{RADIX, RADIX_64_KIB};
+use crate::regs::{Run, slots};
 use crate::{Facts, Lost, Pa, Radix, ReadPhys, Region, Slot, Va, Via};
 
 pub(crate) static LINUX: Linux = Linux {
@@ -113,50 +114,12 @@ const fn r(reg: usize) -> super::Named {
     element(reg, "gpr", reg as u64)
 }
 
-/// Behind 112 bytes of other things.
-const fn nth(reg: usize) -> Slot {
-    Slot { reg, offset: 112 + 8 * reg }
-}
-
-/// r0 to r31, nip, msr; behind them orig_gpr3, ctr, link, xer, ccr.
-const PRSTATUS: &[Slot] = &[
-    nth(0),
-    nth(1),
-    nth(2),
-    nth(3),
-    nth(4),
-    nth(5),
-    nth(6),
-    nth(7),
-    nth(8),
-    nth(9),
-    nth(10),
-    nth(11),
-    nth(12),
-    nth(13),
-    nth(14),
-    nth(15),
-    nth(16),
-    nth(17),
-    nth(18),
-    nth(19),
-    nth(20),
-    nth(21),
-    nth(22),
-    nth(23),
-    nth(24),
-    nth(25),
-    nth(26),
-    nth(27),
-    nth(28),
-    nth(29),
-    nth(30),
-    nth(31),
-    nth(32),
-    nth(33),
-    Slot { reg: 36, offset: 392 },
-    Slot { reg: 35, offset: 400 },
-];
+/// r0 to r31, nip, msr, behind 112 bytes of other things; behind them orig_gpr3, ctr, link, xer, ccr.
+const PRSTATUS: &[Slot] = &slots::<36>(&[
+    Run { first: 0, count: 34, offset: 112, size: 8 },
+    Run { first: 36, count: 1, offset: 392, size: 8 },
+    Run { first: 35, count: 1, offset: 400, size: 8 },
+]);
 
 /// All of memory is mapped from here on (`PAGE_OFFSET`), the kernel at the beginning.
 const LINEAR: u64 = 0xc000_0000_0000_0000;

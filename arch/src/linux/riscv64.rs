@@ -1,6 +1,7 @@
 use super::root::{Shape, Top, untouchable};
 use super::switched::{element, named};
 use super::{At, Goes, Linux, Paging, Prstatus, Structure, Switched, User, UserAt};
+use crate::regs::{Run, slots};
 use crate::riscv64::{SV39, SV48, SV57};
 use crate::{Entry, Facts, Lost, Pa, Radix, Slot};
 
@@ -91,44 +92,10 @@ pub(crate) static LINUX: Linux = Linux {
 };
 
 /// `struct user_regs_struct`, behind 112 bytes of other things: the program counter where x0 would be, which is always 0.
-const PRSTATUS: &[Slot] = &[
-    Slot { reg: 32, offset: 112 },
-    x(1),
-    x(2),
-    x(3),
-    x(4),
-    x(5),
-    x(6),
-    x(7),
-    x(8),
-    x(9),
-    x(10),
-    x(11),
-    x(12),
-    x(13),
-    x(14),
-    x(15),
-    x(16),
-    x(17),
-    x(18),
-    x(19),
-    x(20),
-    x(21),
-    x(22),
-    x(23),
-    x(24),
-    x(25),
-    x(26),
-    x(27),
-    x(28),
-    x(29),
-    x(30),
-    x(31),
-];
-
-const fn x(reg: usize) -> Slot {
-    Slot { reg, offset: 112 + 8 * reg }
-}
+const PRSTATUS: &[Slot] = &slots::<32>(&[
+    Run { first: 32, count: 1, offset: 112, size: 8 },
+    Run { first: 1, count: 31, offset: 120, size: 8 },
+]);
 
 /// The kernel takes the widest addresses that the processor has.
 const SHAPES: [Shape; 3] = [shape(SV39, 38), shape(SV48, 47), shape(SV57, 56)];

@@ -4,6 +4,7 @@ use super::{
     At, Goes, Linux, Noted, Paging, Prstatus, Structure, Switched, User, UserAt, UserMode, UserPaging,
 };
 use crate::full::tables;
+use crate::regs::{Run, slots};
 use crate::s390x::{REGION_FIRST, REGION_SECOND, REGION_THIRD, level_of};
 use crate::{Entry, Facts, Lost, Pa, Radix, Slot, Va};
 
@@ -98,52 +99,11 @@ const fn r(number: usize) -> super::Named {
     element(2 + number, "gprs", number as u64)
 }
 
-/// The PSW and r0 to r15, behind 112 bytes of other things.
-const fn nth(reg: usize) -> Slot {
-    Slot { reg, offset: 112 + 8 * reg }
-}
-
-/// The access registers behind them.
-const fn access(number: usize) -> Slot {
-    Slot { reg: 18 + number, offset: 256 + 4 * number }
-}
-
-const PRSTATUS: &[Slot] = &[
-    nth(0),
-    nth(1),
-    nth(2),
-    nth(3),
-    nth(4),
-    nth(5),
-    nth(6),
-    nth(7),
-    nth(8),
-    nth(9),
-    nth(10),
-    nth(11),
-    nth(12),
-    nth(13),
-    nth(14),
-    nth(15),
-    nth(16),
-    nth(17),
-    access(0),
-    access(1),
-    access(2),
-    access(3),
-    access(4),
-    access(5),
-    access(6),
-    access(7),
-    access(8),
-    access(9),
-    access(10),
-    access(11),
-    access(12),
-    access(13),
-    access(14),
-    access(15),
-];
+/// The PSW and r0 to r15, behind 112 bytes of other things, and the access registers.
+const PRSTATUS: &[Slot] = &slots::<34>(&[
+    Run { first: 0, count: 18, offset: 112, size: 8 },
+    Run { first: 18, count: 16, offset: 256, size: 4 },
+]);
 
 /// Of the note `NT_S390_CTRS`.
 const fn control(name: &'static str, number: usize) -> Noted {
