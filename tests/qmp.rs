@@ -13,6 +13,7 @@ mod synth;
 use kgdbserver::dump::{self, Format, Packing, Settings};
 use kgdbserver::kernel::Thread;
 use kgdbserver::kvm::{Kvm, Options};
+use kgdbserver_arch::Registers;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -41,6 +42,12 @@ fn on_cpu(kvm: &Kvm) -> Vec<Thread> {
     kvm.threads().unwrap().items.into_iter().filter(|thread| thread.on_cpu.is_some()).collect()
 }
 
+/// The registers that have values, but some. QEMU's monitor does not tell of `k_gs_base`, and the dumps that are written
+/// here have no note for control registers.
+fn values(registers: &Registers, but: &[&str]) -> Vec<(&'static str, u64)> {
+    registers.known().filter(|(name, _)| !but.contains(name)).collect()
+}
+
 /// The registers of running tasks are those that QEMU's own dump of the same moment has, and go into dumps of ours.
 #[test]
 fn running_tasks_have_their_registers() {
@@ -64,10 +71,14 @@ fn running_tasks_have_their_registers() {
         for thread in on_cpu(&guest.kvm) {
             let noted = guest.kvm.registers(&thread).unwrap();
             assert!(noted.pc().is_some(), "{}: {}", guest.name, thread.name);
-            assert_eq!(kvm.registers(&thread).unwrap(), noted, "{}: {}", guest.name, thread.name);
+            let live = kvm.registers(&thread).unwrap();
+            assert_eq!(values(&live, &[]), values(&noted, &["k_gs_base"]), "{}: {}", guest.name, thread.name);
             let ours = dump.threads().unwrap().items.into_iter().find(|own| own.va == thread.va).unwrap();
             let ours = dump.registers(&ours).unwrap();
-            assert!(ours == noted || idle(&thread) && ours.pc().is_none(), "{}: {}", guest.name, thread.name);
+            let control = ["k_gs_base", "cr0", "cr2", "cr3", "cr4"];
+            if !idle(&thread) || ours.pc().is_some() {
+                assert_eq!(values(&ours, &[]), values(&noted, &control), "{}: {}", guest.name, thread.name);
+            }
         }
     }
 }

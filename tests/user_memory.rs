@@ -65,8 +65,8 @@ fn in_lldb_it_is_the_first_threads_or_the_chosen_ones() {
     assert_eq!(user("user 100011"), (none.into(), seen.clone()));
     assert_eq!(user("user 100021"), ("user addresses mean memory of cron (pid 21)\n".into(), FAULT.into()));
     assert_eq!(user("user 100020"), ("user addresses mean memory of sh (pid 20)\n".into(), seen.clone()));
-    assert_eq!(user("user 7"), ("7: no such thread\n".into(), seen.clone()));
-    assert_eq!(user("user sh"), ("sh: not a thread's number\n".into(), seen.clone()));
-    assert_eq!(user("user 1 2"), ("at most one thread's number\n".into(), seen.clone()));
+    assert_eq!(user("user 7"), ("7: no such process or thread\n".into(), seen.clone()));
+    assert_eq!(user("user sh"), ("sh: not the number of a process or a thread\n".into(), seen.clone()));
+    assert_eq!(user("user 1 2"), ("monitor proc [PID|TID]\n".into(), seen.clone()));
     assert_eq!(user("user"), ("user addresses mean memory of sh (pid 20)\n".into(), seen));
 }

@@ -162,7 +162,7 @@ fn a_walk_shows_every_entry() {
     assert_eq!(from_top(0x20_0000), "3 @0 1067, 2 @1000 2067, 1 @2008 0, NotMapped, decides 21 bits");
     // A table that is not in the image: nothing is known of all that its entry covers.
     assert_eq!(from_top(0x80_0000_0000), "3 @8 9067, NotInImage(pa 0x9000), decides 39 bits");
-    assert_eq!(from_top(0x100_0000_0000), "NotInImage(pa 0x10), decides 48 bits");
+    assert_eq!(from_top(0x100_0000_0000), "NotInImage(pa 0x10), decides 39 bits");
     let kept = shown(|mut show| FOUR_LEVEL.resume_showing(&memory, 1, 0x3067, Va(0x123), &mut show));
     assert_eq!(kept, "1 @- 3067, 0 @3000 a067, a123 rwx edd, decides 12 bits");
 }

@@ -52,6 +52,10 @@ fn registers_are_read_as_qemu_prints_them() {
         ("gs", 0),
         ("fs_base", 0x123),
         ("gs_base", 0xffff_8ee9_8f60_0000),
+        ("cr0", 0x8005_0033),
+        ("cr2", 0x5eec78),
+        ("cr3", 0x2d9_e000),
+        ("cr4", 0x75_0eb0),
     ];
     assert_eq!(known(X86, "x86_64"), [(0, first), (2, vec![("rax", 0xff)])]);
     let first = vec![
