@@ -123,6 +123,17 @@ impl KernelTarget {
         self.threads.get(self.selected.unwrap_or(0))
     }
 
+    /// The thread that the user means by none, or else the first.
+    pub(super) fn shown(&self) -> Option<&Thread> {
+        self.threads.get(self.told().unwrap_or(0))
+    }
+
+    /// The position of the thread that the user has selected. lldb does not tell, so there it is the first: lldb names a
+    /// thread whenever it reads registers, lldb 14 those of all threads as it connects.
+    fn told(&self) -> Option<usize> {
+        if self.client.lldb { Some(0) } else { self.selected }
+    }
+
     /// Reads memory as this debugger sees it; short at what cannot be read.
     pub(super) fn read(&self, va: u64, buf: &mut [u8]) -> crate::Result<usize> {
         let read = match self.physical {
@@ -182,11 +193,9 @@ impl KernelTarget {
         }
     }
 
-    /// The thread whose process's memory user addresses mean. lldb does not say which it reads for, so there it is the
-    /// first.
+    /// The thread whose process's memory user addresses mean.
     fn whose(&self) -> Option<&Thread> {
-        let position = if self.client.lldb { Some(0) } else { self.selected };
-        self.threads.get(self.spaces.chosen.get().or(position)?)
+        self.threads.get(self.spaces.chosen.get().or(self.told())?)
     }
 
     /// From now on user addresses mean the memory of one process, by its number or by that of a thread; without a number,

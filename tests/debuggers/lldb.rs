@@ -198,11 +198,14 @@ fn monitor_commands() {
         &[
             "process plugin packet monitor info",
             "process plugin packet monitor ps",
+            "thread select 3",
+            "register read",
             "process plugin packet monitor bt",
         ],
     );
     session.has("process plugin packet monitor info", "panic        kdb_sysctl_panic");
     session.has("process plugin packet monitor ps", "pagedaemon");
+    // lldb does not tell that another one is selected.
     let crashed = scene.machine.crashed();
     assert!(
         tidy(session.of("process plugin packet monitor bt"))

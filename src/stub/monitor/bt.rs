@@ -6,7 +6,7 @@ use kgdbserver_arch::Va;
 
 pub(super) fn run(target: &KernelTarget, arguments: &[&str], console: &mut Console<'_>) -> Done {
     match arguments {
-        [] => target.current().map_or(Ok(()), |thread| Ok(console.print(&one(target, thread))?)),
+        [] => target.shown().map_or(Ok(()), |thread| Ok(console.print(&one(target, thread))?)),
         ["all"] => Ok(target.threads().iter().try_for_each(|thread| console.print(&one(target, thread)))?),
         [tid] => {
             let tid = tid.parse().map_err(|_| format!("{tid}: not a thread id"))?;

@@ -86,7 +86,7 @@ static COMMANDS: &[Command] = &[
     Command::new("threads", "", "threads, the crashed one marked", threads::run),
     Command {
         detail: "By the kernel's own unwind table or else by frame pointers; the module stands in brackets.\n\
-                 Without TID: the thread that the debugger has selected.",
+                 Without TID: gdb's selected thread, in lldb the first one, as it does not tell.",
         ..Command::new("bt", "[TID|all]", "a thread's backtrace", bt::run)
     },
     Command {
