@@ -1,7 +1,8 @@
 //! The sessions of `docs/debuggers.md` with the published FreeBSD dump: what is typed there prints what stands there.
 
-use crate::driver::{Server, Transcript, gdb, lldb, tidy};
+use crate::driver::{Server, Transcript, gdb, gdb_program, lldb, tidy, version};
 use crate::scene::connect;
+use std::process::Command;
 
 const PAGE: &str = include_str!("../../docs/debuggers.md");
 
@@ -60,4 +61,17 @@ fn of_lldb() {
     for (command, printed) in session.iter().skip(1).filter(|(command, _)| !command.starts_with("p ")) {
         check(&transcript, command, printed);
     }
+}
+
+/// The picture is of gdb 13; others draw some lines in other ways.
+#[test]
+fn the_picture_is_what_gdb_draws() {
+    if version(&mut gdb_program()) != 13 {
+        return eprintln!("skipped: the picture is of gdb 13");
+    }
+    let mut screenshot = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/screenshot"));
+    let output = screenshot.arg(env!("CARGO_BIN_EXE_kgdbserver")).output().expect("run scripts/screenshot");
+    let drawn = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(drawn, include_str!("../../docs/tui.svg"));
 }
