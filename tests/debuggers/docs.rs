@@ -1,36 +1,119 @@
-//! The sessions of `docs/debuggers.md` with the published FreeBSD dump: what is typed there prints what stands there.
+//! The sessions of the pages: what is typed there prints what stands there.
 
-use crate::driver::{Server, Transcript, gdb, gdb_program, lldb, tidy, version};
+use crate::driver::{Server, Transcript, gdb, gdb_multiarch, gdb_program, lldb, tidy, version};
 use crate::scene::connect;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const PAGE: &str = include_str!("../../docs/debuggers.md");
+const WRITING: &str = include_str!("../../docs/writing.md");
 
-/// A session of the page: commands, and the lines that they print.
+/// A session of a page: commands, and the lines that they print.
 type Session = Vec<(&'static str, Vec<&'static str>)>;
 
-/// The first block that begins so, cut at a debugger's prompts.
-fn session(begin: &str, prompt: &str) -> Session {
-    let mut blocks = PAGE.split("```\n").skip(1).step_by(2);
-    let block = blocks.find(|block| block.starts_with(begin)).unwrap_or_else(|| panic!("no block {begin}"));
+fn block(page: &'static str, begin: &str) -> &'static str {
+    let mut blocks = page.split("```\n").skip(1).step_by(2);
+    blocks.find(|block| block.starts_with(begin)).unwrap_or_else(|| panic!("no block {begin}"))
+}
+
+/// What is typed in one debugger in the first block that begins so; what the shell's line that starts it prints stands
+/// first.
+fn session(page: &'static str, begin: &str, debugger: &str) -> Session {
+    let (prompt, start) = (format!("({debugger}) "), format!("$ {debugger} "));
     let mut session: Session = Vec::new();
-    for line in block.lines() {
-        match (line.strip_prefix(prompt).or(line.strip_prefix("$ ")), session.last_mut()) {
-            (Some(command), _) => session.push((command, Vec::new())),
-            (None, Some((_, printed))) => printed.push(line),
-            (None, None) => panic!("{line} before a command"),
+    let mut is_in_it = false;
+    for line in block(page, begin).lines() {
+        if let Some(command) = line.strip_prefix(&prompt).or_else(|| line.starts_with(&start).then_some(line))
+        {
+            session.push((command, Vec::new()));
+            is_in_it = true;
+        } else if ["$ ", "(gdb) ", "(lldb) "].iter().any(|prompt| line.starts_with(prompt)) {
+            is_in_it = false;
+        } else if let Some((_, printed)) = session.last_mut().filter(|_| is_in_it) {
+            printed.push(line);
         }
     }
     session
 }
 
-/// Fails unless a command printed those lines in that order; `...` stands for any.
+/// What is typed at the debugger's own prompt; but for a file that would come to lie in the folder of the sources.
+fn typed(session: &Session) -> Vec<&'static str> {
+    let is_typed = |command: &&str| !command.starts_with("$ ") && !command.contains(" save ");
+    session.iter().map(|(command, _)| *command).filter(is_typed).collect()
+}
+
+/// Fails unless the text has those lines in that order; `...` stands for any.
+#[track_caller]
+fn has_lines(text: &str, command: &str, expected: &[&str], form: fn(&str) -> String) {
+    let printed = form(text);
+    let mut printed = printed.lines();
+    for line in expected.iter().map(|line| form(line)).filter(|line| line != "...") {
+        assert!(printed.any(|found| found == line), "{command} does not print {line:?} in\n{}", form(text));
+    }
+}
+
 #[track_caller]
 fn check(transcript: &Transcript, command: &str, expected: &[&str]) {
-    let printed = tidy(transcript.of(command));
-    let mut printed = printed.lines();
-    for line in expected.iter().map(|line| tidy(line)).filter(|line| line != "...") {
-        assert!(printed.any(|found| found == line), "{command} does not print {line:?} in\n{transcript}");
+    has_lines(transcript.of(command), command, expected, tidy);
+}
+
+/// A guest boots at other addresses each time its image is made: numbers do not count, nor the folders of made files.
+fn without_numbers(text: &str) -> String {
+    let is_number = |word: &str| {
+        word.starts_with(|first: char| first.is_ascii_digit())
+            || word.len() >= 8 && word.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    let plain = |word: &str| {
+        let file = word.contains("/kgdbserver/").then(|| word.rsplit_once('/')).flatten();
+        let mut rest = file.map_or(word, |(_, name)| name);
+        let mut plain = String::new();
+        while let Some(first) = rest.chars().next() {
+            let end =
+                rest.find(|letter: char| !letter.is_alphanumeric() && letter != '_').unwrap_or(rest.len());
+            let (part, after) = rest.split_at(end.max(first.len_utf8()));
+            plain.push_str(if is_number(part) { "#" } else { part });
+            rest = after;
+        }
+        plain
+    };
+    let line = |line: &str| line.split(' ').map(plain).collect::<Vec<_>>().join(" ");
+    tidy(text).lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The guest that the pages show, if it was made.
+fn guest() -> Option<PathBuf> {
+    let root = std::env::var_os("KGDBSERVER_LINUX_IMAGES").map(PathBuf::from).unwrap_or_default();
+    let image = root.join("amd64l4").join("elf.dump");
+    let found = image.exists().then_some(image);
+    if found.is_none() {
+        eprintln!("skipped: no amd64l4/elf.dump in KGDBSERVER_LINUX_IMAGES ({})", root.display());
+    }
+    found
+}
+
+/// The sessions of a block, on that guest: in gdb, and in lldb.
+#[track_caller]
+fn of_guest(server: &Server, page: &'static str, begin: &str) {
+    let compare = |transcript: &Transcript, session: &Session| {
+        let mut earlier = Vec::new();
+        let is_typed = |command: &str| typed(session).contains(&command);
+        for (command, printed) in session.iter().filter(|(command, _)| is_typed(command)) {
+            let time = earlier.iter().filter(|known| *known == command).count();
+            has_lines(transcript.nth(command, time), command, printed, without_numbers);
+            earlier.push(*command);
+        }
+    };
+    // A server built without optimisation needs longer for the first answer than debuggers wait.
+    let session_of_gdb = session(page, begin, "gdb");
+    let start = ["set remotetimeout 40".to_owned(), connect(server)];
+    let commands = [start.each_ref().map(String::as_str).as_slice(), &typed(&session_of_gdb)].concat();
+    compare(&gdb_multiarch(&commands), &session_of_gdb);
+    let session_of_lldb = session(page, begin, "lldb");
+    if !typed(&session_of_lldb).is_empty() {
+        let connect = format!("gdb-remote {}", server.port);
+        let start = ["settings set plugin.process.gdb-remote.packet-timeout 40", connect.as_str()];
+        let commands = [start.as_slice(), &typed(&session_of_lldb)].concat();
+        compare(&lldb(&commands), &session_of_lldb);
     }
 }
 
@@ -38,10 +121,8 @@ fn check(transcript: &Transcript, command: &str, expected: &[&str]) {
 fn of_gdb() {
     let Some(real) = crate::real::amd64() else { return };
     let server = Server::start(&[&real.kernel, &real.vmcore]);
-    let session = session("$ gdb -ex 'target remote :1234'\n(gdb) info threads", "(gdb) ");
-    let mut commands = vec![connect(&server)];
-    commands.extend(session.iter().skip(1).map(|(command, _)| (*command).to_owned()));
-    let transcript = gdb(&commands.iter().map(String::as_str).collect::<Vec<_>>());
+    let session = session(PAGE, "$ gdb -ex 'target remote :1234'\n(gdb) info threads", "gdb");
+    let transcript = gdb(&[&[connect(&server).as_str()], typed(&session).as_slice()].concat());
     for (command, printed) in session.iter().skip(1) {
         check(&transcript, command, printed);
     }
@@ -51,16 +132,53 @@ fn of_gdb() {
 fn of_lldb() {
     let Some(real) = crate::real::amd64() else { return };
     let server = Server::start(&[&real.kernel, &real.vmcore]);
-    let session = session("$ lldb kernel -o 'gdb-remote 1234'", "(lldb) ");
-    let connect = format!("gdb-remote {}", server.port);
-    let mut commands = vec![format!("target create {}", real.kernel.display()), connect.clone()];
-    commands.extend(session.iter().skip(1).map(|(command, _)| (*command).to_owned()));
-    let transcript = lldb(&commands.iter().map(String::as_str).collect::<Vec<_>>());
+    let session = session(PAGE, "$ lldb kernel -o 'gdb-remote 1234'", "lldb");
+    let [target, connect] =
+        [format!("target create {}", real.kernel.display()), format!("gdb-remote {}", server.port)];
+    let transcript = lldb(&[&[target.as_str(), &connect], typed(&session).as_slice()].concat());
     check(&transcript, &connect, &session[0].1);
     // lldb 14 numbers the values that it prints.
     for (command, printed) in session.iter().skip(1).filter(|(command, _)| !command.starts_with("p ")) {
         check(&transcript, command, printed);
     }
+}
+
+#[test]
+fn of_the_demo() {
+    let server = Server::start(&[Path::new("demo")]);
+    let session = session(PAGE, "(gdb) monitor help", "gdb");
+    let transcript = gdb(&[&[connect(&server).as_str()], typed(&session).as_slice()].concat());
+    for (command, printed) in &session {
+        check(&transcript, command, printed);
+    }
+}
+
+#[test]
+fn of_a_linux_guest() {
+    let Some(image) = guest() else { return };
+    let server = Server::start(&[&image]);
+    of_guest(&server, PAGE, "$ gdb -ex 'target remote :1234'\n(gdb) info sharedlibrary");
+    of_guest(&server, PAGE, "$ gdb -ex 'target remote :1234'\n(gdb) p init_task.comm");
+    of_guest(&server, PAGE, "(gdb) monitor regions");
+}
+
+#[test]
+fn of_symbols() {
+    let Some(image) = guest() else { return };
+    let server = Server::start(&[&image]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("kernel.elf");
+    let said = server.says(&["symbols", "-o", file.to_str().expect("a name")], &[&image]);
+    let shown = block(PAGE, "$ kgdbserver symbols vmcore");
+    let shown: Vec<&str> = shown.lines().filter(|line| !line.starts_with("$ ")).collect();
+    has_lines(&said, "symbols", &shown, without_numbers);
+}
+
+#[test]
+fn of_an_overlay() {
+    let Some(image) = guest() else { return };
+    let server = Server::start_with(&[&image], &["--overlay"]);
+    of_guest(&server, WRITING, "(gdb) set var");
 }
 
 /// The picture is of gdb 13; others draw some lines in other ways.
