@@ -1,26 +1,30 @@
 //! The sessions of the pages: what is typed there prints what stands there.
 
-use crate::driver::{Server, Transcript, gdb, gdb_multiarch, gdb_program, lldb, tidy, version};
+use crate::driver::{
+    Server, Transcript, gdb, gdb_multiarch, gdb_program, lldb, server_program, tidy, version,
+};
 use crate::scene::connect;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+const README: &str = include_str!("../../README.md");
 const PAGE: &str = include_str!("../../docs/debuggers.md");
+const LINUX: &str = include_str!("../../docs/linux.md");
 const WRITING: &str = include_str!("../../docs/writing.md");
 
 /// A session of a page: commands, and the lines that they print.
-type Session = Vec<(&'static str, Vec<&'static str>)>;
+type Session<'a> = Vec<(&'a str, Vec<&'a str>)>;
 
-fn block(page: &'static str, begin: &str) -> &'static str {
+fn block<'a>(page: &'a str, begin: &str) -> &'a str {
     let mut blocks = page.split("```\n").skip(1).step_by(2);
     blocks.find(|block| block.starts_with(begin)).unwrap_or_else(|| panic!("no block {begin}"))
 }
 
 /// What is typed in one debugger in the first block that begins so; what the shell's line that starts it prints stands
 /// first.
-fn session(page: &'static str, begin: &str, debugger: &str) -> Session {
+fn session<'a>(page: &'a str, begin: &str, debugger: &str) -> Session<'a> {
     let (prompt, start) = (format!("({debugger}) "), format!("$ {debugger} "));
-    let mut session: Session = Vec::new();
+    let mut session: Session<'a> = Vec::new();
     let mut is_in_it = false;
     for line in block(page, begin).lines() {
         if let Some(command) = line.strip_prefix(&prompt).or_else(|| line.starts_with(&start).then_some(line))
@@ -37,18 +41,22 @@ fn session(page: &'static str, begin: &str, debugger: &str) -> Session {
 }
 
 /// What is typed at the debugger's own prompt; but for a file that would come to lie in the folder of the sources.
-fn typed(session: &Session) -> Vec<&'static str> {
+fn typed<'a>(session: &Session<'a>) -> Vec<&'a str> {
     let is_typed = |command: &&str| !command.starts_with("$ ") && !command.contains(" save ");
     session.iter().map(|(command, _)| *command).filter(is_typed).collect()
 }
 
-/// Fails unless the text has those lines in that order; `...` stands for any.
+/// Fails unless the text has those lines in that order; `...` stands for any, and at the end of one for its rest.
 #[track_caller]
 fn has_lines(text: &str, command: &str, expected: &[&str], form: fn(&str) -> String) {
     let printed = form(text);
     let mut printed = printed.lines();
     for line in expected.iter().map(|line| form(line)).filter(|line| line != "...") {
-        assert!(printed.any(|found| found == line), "{command} does not print {line:?} in\n{}", form(text));
+        let is_it = |found: &str| {
+            let begins = |begin: &str| found.starts_with(begin);
+            found == line || line.strip_suffix("...").is_some_and(begins)
+        };
+        assert!(printed.any(is_it), "{command} does not print {line:?} in\n{}", form(text));
     }
 }
 
@@ -80,20 +88,20 @@ fn without_numbers(text: &str) -> String {
     tidy(text).lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// The guest that the pages show, if it was made.
-fn guest() -> Option<PathBuf> {
+/// The image of a guest that the pages show, if it was made.
+fn guest(name: &str) -> Option<PathBuf> {
     let root = std::env::var_os("KGDBSERVER_LINUX_IMAGES").map(PathBuf::from).unwrap_or_default();
-    let image = root.join("amd64l4").join("elf.dump");
-    let found = image.exists().then_some(image);
+    let image = root.join(name).join("elf.dump");
+    let found = image.canonicalize().ok();
     if found.is_none() {
-        eprintln!("skipped: no amd64l4/elf.dump in KGDBSERVER_LINUX_IMAGES ({})", root.display());
+        eprintln!("skipped: no {} (KGDBSERVER_LINUX_IMAGES)", image.display());
     }
     found
 }
 
 /// The sessions of a block, on that guest: in gdb, and in lldb.
 #[track_caller]
-fn of_guest(server: &Server, page: &'static str, begin: &str) {
+fn of_guest(server: &Server, page: &str, begin: &str) {
     let compare = |transcript: &Transcript, session: &Session| {
         let mut earlier = Vec::new();
         let is_typed = |command: &str| typed(session).contains(&command);
@@ -155,28 +163,50 @@ fn of_the_demo() {
 
 #[test]
 fn of_a_linux_guest() {
-    let Some(image) = guest() else { return };
+    let Some(image) = guest("amd64l4") else { return };
     let server = Server::start(&[&image]);
     of_guest(&server, PAGE, "$ gdb -ex 'target remote :1234'\n(gdb) info sharedlibrary");
     of_guest(&server, PAGE, "$ gdb -ex 'target remote :1234'\n(gdb) p init_task.comm");
     of_guest(&server, PAGE, "(gdb) monitor regions");
 }
 
-#[test]
-fn of_symbols() {
-    let Some(image) = guest() else { return };
-    let server = Server::start(&[&image]);
+/// The first command of a block, where files have the names that the page gives them.
+#[track_caller]
+fn of_shell(page: &str, begin: &str, files: &[(&str, &Path)]) {
     let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("kernel.elf");
-    let said = server.says(&["symbols", "-o", file.to_str().expect("a name")], &[&image]);
-    let shown = block(PAGE, "$ kgdbserver symbols vmcore");
-    let shown: Vec<&str> = shown.lines().filter(|line| !line.starts_with("$ ")).collect();
-    has_lines(&said, "symbols", &shown, without_numbers);
+    for (name, file) in files {
+        std::os::unix::fs::symlink(file, folder.path().join(name)).expect("make a link");
+    }
+    let (line, shown) = block(page, begin).split_once('\n').expect("lines");
+    let mut command = server_program(folder.path());
+    command.args(line.strip_prefix("$ kgdbserver ").expect("our command").split(' '));
+    let output = command.current_dir(folder.path()).output().expect("run it");
+    let said = [output.stderr, output.stdout].concat();
+    let shown: Vec<&str> = shown.lines().take_while(|line| !line.starts_with("$ ")).collect();
+    has_lines(&String::from_utf8_lossy(&said), line, &shown, without_numbers);
+}
+
+#[test]
+fn of_the_shell() {
+    if let Some(image) = guest("amd64l4") {
+        of_shell(PAGE, "$ kgdbserver symbols vmcore", &[("vmcore", &image)]);
+        let [one, three] = ["split-0.dump", "split-2.dump"].map(|name| image.with_file_name(name));
+        of_shell(LINUX, "$ kgdbserver info dump.1 dump.3", &[("dump.1", &one), ("dump.3", &three)]);
+    }
+    if let Some(image) = guest("amd64panic") {
+        of_shell(LINUX, "$ kgdbserver info vmcore", &[("vmcore", &image)]);
+    }
+}
+
+#[test]
+fn of_a_crash() {
+    let Some(image) = guest("amd64panic") else { return };
+    of_guest(&Server::start(&[&image]), README, "$ kgdbserver --gdb vmcore");
 }
 
 #[test]
 fn of_an_overlay() {
-    let Some(image) = guest() else { return };
+    let Some(image) = guest("amd64l4") else { return };
     let server = Server::start_with(&[&image], &["--overlay"]);
     of_guest(&server, WRITING, "(gdb) set var");
 }
