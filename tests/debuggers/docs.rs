@@ -159,6 +159,12 @@ fn of_the_demo() {
     for (command, printed) in &session {
         check(&transcript, command, printed);
     }
+    // What scripts/demo types; above the list stands the symbol file, which is the build's.
+    let shown: Vec<&str> = block(README, "Reading symbols from").lines().skip(1).collect();
+    let commands = [connect(&server), "info threads".to_owned(), "bt".to_owned()];
+    let transcript = gdb(&commands.each_ref().map(String::as_str));
+    let printed: String = commands.iter().map(|command| transcript.of(command)).collect();
+    has_lines(&printed, "scripts/demo", &shown, tidy);
 }
 
 #[test]
@@ -168,6 +174,33 @@ fn of_a_linux_guest() {
     of_guest(&server, PAGE, "$ gdb -ex 'target remote :1234'\n(gdb) info sharedlibrary");
     of_guest(&server, PAGE, "$ gdb -ex 'target remote :1234'\n(gdb) p init_task.comm");
     of_guest(&server, PAGE, "(gdb) monitor regions");
+}
+
+/// Where the guest's sleeper is in gdb's list, its number, and where its arguments lie, as the guest itself said.
+fn sleeper(server: &Server, image: &Path) -> [String; 3] {
+    let report = std::fs::read_to_string(image.with_file_name("report.txt")).expect("the guest's report");
+    let word = |begin: &str, nth: usize| {
+        let line = report.lines().find(|line| line.starts_with(begin)).expect("a line");
+        line.split(' ').nth(nth).expect("a word").to_owned()
+    };
+    let pid = word("sleeper ", 1);
+    let arguments: u64 = word(&format!("{pid} {pid} {pid} (sleeper) "), 49).parse().expect("an address"); // proc(5): arg_start
+    let listed = gdb_multiarch(&["set remotetimeout 40", &connect(server), "info threads"]);
+    let is_it = |line: &&str| line.contains(&format!("Thread {pid} \"sleeper\""));
+    let row = listed.of("info threads").lines().find(is_it).expect("the sleeper");
+    [row.split_whitespace().next().expect("a number").to_owned(), pid, format!("{arguments:#x}")]
+}
+
+#[test]
+fn of_a_process() {
+    let Some(image) = guest("amd64l4") else { return };
+    let server = Server::start(&[&image]);
+    let [thread, pid, arguments] = sleeper(&server, &image);
+    let page = PAGE.replace("(gdb) thread 84", &format!("(gdb) thread {thread}"));
+    let page = page.replace("monitor user 144", &format!("monitor user {pid}"));
+    let page = page.replace("0x7ffd5e5a0f92", &arguments);
+    of_guest(&server, &page, &format!("(gdb) thread {thread}"));
+    of_guest(&server, &page, "(lldb) settings set target.process.disable-memory-cache");
 }
 
 /// The first command of a block, where files have the names that the page gives them.
