@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// Guests whose kernels can be read without a vmlinux.
-const GUESTS: [&str; 4] = ["amd64", "amd64-new", "amd64panic", "arm64"];
+const GUESTS: [&str; 5] = ["amd64", "amd64l4", "amd64-new", "amd64panic", "arm64"];
 
 /// A guest's image, and what the guest said of its modules.
 struct Guest {
