@@ -1,7 +1,7 @@
 //! Whether a kernel file is the one that wrote an image.
 
 use crate::space::Space;
-use crate::symbols::KernelFile;
+use crate::symbols::{KernelFile, Symbol};
 use crate::{Error, Result};
 use goblin::elf::section_header::SHT_NOTE;
 use kgdbserver_arch::Va;
@@ -116,7 +116,7 @@ fn told_version(file: &KernelFile, told: Option<&str>) -> Result<Option<String>>
 /// A kernel file's version string. A Linux kernel has another one, which no dump header tells, and drivers of it have
 /// variables of this name.
 pub(crate) fn version(file: &KernelFile) -> Option<String> {
-    if file.by_name(LINUX).is_some() {
+    if file.global(LINUX).is_some() {
         return None;
     }
     let symbol = file.by_name(VERSION).filter(|symbol| (1..=LIMIT).contains(&symbol.size))?;
@@ -156,13 +156,11 @@ fn build_id(file: &KernelFile) -> Option<(String, Va, u64)> {
 
 /// In a Linux kernel the other names are not looked for, or are those of a driver's variables.
 fn constants(file: &KernelFile) -> Vec<(String, Va, u64)> {
-    let constant = |name: &&str| {
-        let symbol = file.by_name(name).filter(|symbol| (1..=LIMIT).contains(&symbol.size))?;
-        Some(((*name).to_owned(), symbol.va, symbol.size))
-    };
-    match constant(&LINUX) {
+    let constant =
+        |symbol: Symbol| (1..=LIMIT).contains(&symbol.size).then_some((symbol.name, symbol.va, symbol.size));
+    match file.global(LINUX).and_then(constant) {
         Some(banner) => vec![banner],
-        None => CONSTANTS.iter().filter_map(constant).collect(),
+        None => CONSTANTS.iter().filter_map(|name| constant(file.by_name(name)?)).collect(),
     }
 }
 

@@ -195,6 +195,14 @@ impl KernelFile {
         self.by_own_hash(name).or_else(|| self.in_symtab(name))
     }
 
+    /// The same if it has global binding. A file with an index of its own is not searched for one that it does not have.
+    pub fn global(&self, name: &str) -> Option<Symbol> {
+        match self.hashed {
+            Some(_) => self.by_own_hash(name),
+            None => self.in_symtab(name).filter(|symbol| symbol.global),
+        }
+    }
+
     /// As the file's own index finds it: at once, and global symbols only.
     fn by_own_hash(&self, name: &str) -> Option<Symbol> {
         let (hash, table) = self.hashed.as_ref()?;
