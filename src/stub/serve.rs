@@ -132,7 +132,8 @@ impl Server {
         Ok(Arc::new(kvm))
     }
 
-    /// Makes the symbol files at once. Debuggers wait a few seconds for them, which may be too short on a busy machine.
+    /// Makes the symbol files at once. lldb waits a few seconds for them, which may be too short on a busy machine; gdb is kept
+    /// waiting.
     pub fn prepare(&self) {
         self.symbol_file.make();
     }

@@ -1,5 +1,5 @@
 use super::root::{Shape, Top, untouchable};
-use super::switched::{element, named};
+use super::switched::{elements, named};
 use super::{At, Goes, Linux, Named, Paging, Prstatus, Structure, Switched, User, UserAt, UserMode};
 use crate::aarch64::{decode, form};
 use crate::regs::{Run, slots};
@@ -62,46 +62,8 @@ pub(crate) static LINUX: Linux = Linux {
     superseded: &[("el0_svc", "el0_sync_handler"), ("el0_svc", "el0t_64_sync")],
 };
 
-const fn x(reg: usize) -> Named {
-    element(reg, "regs", reg as u64)
-}
-
-const USER: &[Named] = &[
-    x(0),
-    x(1),
-    x(2),
-    x(3),
-    x(4),
-    x(5),
-    x(6),
-    x(7),
-    x(8),
-    x(9),
-    x(10),
-    x(11),
-    x(12),
-    x(13),
-    x(14),
-    x(15),
-    x(16),
-    x(17),
-    x(18),
-    x(19),
-    x(20),
-    x(21),
-    x(22),
-    x(23),
-    x(24),
-    x(25),
-    x(26),
-    x(27),
-    x(28),
-    x(29),
-    x(30),
-    named(31, "sp"),
-    named(32, "pc"),
-    named(33, "pstate"),
-];
+const USER: &[Named] =
+    &elements::<34>(0, "regs", 0, &[named(31, "sp"), named(32, "pc"), named(33, "pstate")]);
 
 /// x0 to x30, sp, pc, behind 112 bytes of other things; behind them pstate, of which cpsr is the lower half.
 const PRSTATUS: &[Slot] = &slots::<33>(&[Run { first: 0, count: 33, offset: 112, size: 8 }]);

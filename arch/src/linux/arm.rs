@@ -1,5 +1,5 @@
 use super::root::{Shape, Top, untouchable};
-use super::switched::{element, named};
+use super::switched::{elements, named};
 use super::{At, Goes, Linux, Paging, Prstatus, Structure, Switched, User, UserAt, UserMode, UserPaging};
 use crate::arm::{LPAE, V6};
 use crate::full::tables;
@@ -59,28 +59,7 @@ pub(crate) static LINUX: Linux = Linux {
         },
     ],
     user: User {
-        structure: Structure {
-            name: "pt_regs",
-            members: &[
-                r(0),
-                r(1),
-                r(2),
-                r(3),
-                r(4),
-                r(5),
-                r(6),
-                r(7),
-                r(8),
-                r(9),
-                r(10),
-                r(11),
-                r(12),
-                r(13),
-                r(14),
-                r(15),
-                r(16),
-            ],
-        },
+        structure: Structure { name: "pt_regs", members: &elements::<17>(0, "uregs", 0, &[]) },
         at: UserAt::StackEnd(&[8]),
         mode: Some(UserMode { reg: 16, mask: 0xf, value: 0 }),
     },
@@ -98,11 +77,6 @@ pub(crate) static LINUX: Linux = Linux {
     ],
     superseded: &[],
 };
-
-/// r0 to pc, and cpsr.
-const fn r(reg: usize) -> super::Named {
-    element(reg, "uregs", reg as u64)
-}
 
 /// r0 to pc and cpsr, behind 72 bytes of other things.
 const PRSTATUS: &[Slot] = &slots::<17>(&[Run { first: 0, count: 17, offset: 72, size: 4 }]);

@@ -1,6 +1,6 @@
 use super::ppc64_hashed::hashed;
 use super::root::{Shape, Top};
-use super::switched::{element, named};
+use super::switched::{elements, named};
 use super::{At, Goes, Linux, Paging, Prstatus, Structure, Switched, User, UserAt, UserMode, UserPaging};
 use crate::full::tables;
 use crate::ppc64::{RADIX, RADIX_64_KIB};
@@ -23,27 +23,7 @@ pub(crate) static LINUX: Linux = Linux {
         at: At::FrameEnd,
         structure: Structure {
             name: "pt_regs",
-            members: &[
-                r(14),
-                r(15),
-                r(16),
-                r(17),
-                r(18),
-                r(19),
-                r(20),
-                r(21),
-                r(22),
-                r(23),
-                r(24),
-                r(25),
-                r(26),
-                r(27),
-                r(28),
-                r(29),
-                r(30),
-                r(31),
-                named(32, "nip"),
-            ],
+            members: &elements::<19>(14, "gpr", 14, &[named(32, "nip")]),
         },
         sp_behind: true,
         goes: Goes::Saved,
@@ -51,46 +31,19 @@ pub(crate) static LINUX: Linux = Linux {
     user: User {
         structure: Structure {
             name: "pt_regs",
-            members: &[
-                r(0),
-                r(1),
-                r(2),
-                r(3),
-                r(4),
-                r(5),
-                r(6),
-                r(7),
-                r(8),
-                r(9),
-                r(10),
-                r(11),
-                r(12),
-                r(13),
-                r(14),
-                r(15),
-                r(16),
-                r(17),
-                r(18),
-                r(19),
-                r(20),
-                r(21),
-                r(22),
-                r(23),
-                r(24),
-                r(25),
-                r(26),
-                r(27),
-                r(28),
-                r(29),
-                r(30),
-                r(31),
-                named(32, "nip"),
-                named(33, "msr"),
-                named(34, "ccr"),
-                named(35, "link"),
-                named(36, "ctr"),
-                named(37, "xer"),
-            ],
+            members: &elements::<38>(
+                0,
+                "gpr",
+                0,
+                &[
+                    named(32, "nip"),
+                    named(33, "msr"),
+                    named(34, "ccr"),
+                    named(35, "link"),
+                    named(36, "ctr"),
+                    named(37, "xer"),
+                ],
+            ),
         },
         at: UserAt::Member("thread.regs"),
         // The problem state.
@@ -109,10 +62,6 @@ pub(crate) static LINUX: Linux = Linux {
     ],
     superseded: &[],
 };
-
-const fn r(reg: usize) -> super::Named {
-    element(reg, "gpr", reg as u64)
-}
 
 /// r0 to r31, nip, msr, behind 112 bytes of other things; behind them orig_gpr3, ctr, link, xer, ccr.
 const PRSTATUS: &[Slot] = &slots::<36>(&[

@@ -74,6 +74,27 @@ pub(super) const fn element(reg: usize, member: &'static str, index: u64) -> Nam
     Named { reg, member, index }
 }
 
+/// Registers of consecutive numbers in an array's elements from one on, and others behind them: `N` in all.
+#[allow(clippy::indexing_slicing, reason = "the compiler evaluates it, and refuses an index beyond the end")]
+pub(super) const fn elements<const N: usize>(
+    first: usize,
+    member: &'static str,
+    index: u64,
+    others: &[Named],
+) -> [Named; N] {
+    let mut all = [element(first, member, index); N];
+    let side_by_side = N - others.len();
+    let mut nth = 0;
+    while nth < N {
+        all[nth] = match nth.checked_sub(side_by_side) {
+            None => element(first + nth, member, index + nth as u64),
+            Some(other) => others[other],
+        };
+        nth += 1;
+    }
+    all
+}
+
 /// The registers that a task had in user space when it entered the kernel.
 #[derive(Debug)]
 pub struct User {

@@ -59,7 +59,8 @@ impl User {
         if self.uid == 0 {
             return Ok(());
         }
-        // SAFETY: none of them has preconditions; the group list is empty, so its address is not used.
+        // SAFETY: the calls have no preconditions; the group list is empty, so its address is not used. The environment is
+        // changed while there is no other thread, as our caller must see to.
         unsafe {
             done(libc::setgroups(0, std::ptr::null()))
                 .and_then(|()| done(libc::setgid(self.gid)))
