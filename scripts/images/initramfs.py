@@ -79,8 +79,10 @@ def lines(names: Iterable[str]) -> bytes:
 
 
 def with_server(initramfs: bytes, server: Path) -> bytes:
-    """The same with our own program, and with the libraries that it needs if it is not linked statically."""
+    """The same with what a live guest does, our own program, and the libraries that it needs if it is not linked
+    statically."""
     archive = Cpio()
+    archive.file("live", (GUEST / "live").read_bytes())
     archive.program("bin/kgdbserver", server.read_bytes())
     listed = subprocess.run(["ldd", server], text=True, capture_output=True).stdout
     folders: set[str] = set()

@@ -29,6 +29,9 @@ LAST_WORDS = {
 }
 
 
+PATIENCE = 1800
+"""For a guest to do all that it does, in seconds."""
+
 # As QEMU's monitor writes it for the one machine or the other.
 PROGRAM_COUNTER = r"\b(?:[RE]IP=|PC=|R15=|pc +|NIP +|PSW=mask \w+ addr )([0-9a-f]+)"
 
@@ -65,15 +68,17 @@ class Guest:
     def wait(self) -> re.Match[str]:
         """For the line by which the guest is known to be as it is wanted."""
         # Some 20 seconds on a machine that has nothing else to do.
-        deadline = time.monotonic() + 900
+        deadline = time.monotonic() + PATIENCE
         while True:
             ended = self.process.poll() is not None
             text = self.console()
             if match := re.search(f"^{LAST_WORDS[self.image.end]}$", text, re.MULTILINE):
                 return match
             if ended or time.monotonic() > deadline:
-                what = f"ended ({self.errors.read_text().strip()})" if ended else "is not ready after 15 minutes"
+                what = f"ended ({self.errors.read_text().strip()})" if ended else f"is not ready after {PATIENCE} s"
                 raise GuestError(f"the guest {what}; its last words:\n{text[-2000:]}")
+            if failure := re.search("^@@ failed: (.*)$", text, re.MULTILINE):
+                raise GuestError(f"the guest waited in vain: {failure[1]}")
             time.sleep(0.1)
 
     def report(self) -> str:
@@ -124,7 +129,7 @@ class Monitor:
         for attempt in range(100):
             if attempt > 0:
                 self.run("cont")
-                time.sleep(0.02)
+                time.sleep(0.02 + 0.005 * attempt)
             registers = self.stop()
             second = registers.partition("CPU#1")[2].partition("CPU#2")[0]
             counter = re.search(PROGRAM_COUNTER, second)

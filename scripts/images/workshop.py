@@ -8,8 +8,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from packages import Archive, PackageError
 TOOLS = "trixie"
 """The suite that programs come from, for the guest and to be run here: the oldest that has all architectures."""
 
-SCRIPTS = Path(__file__).resolve().parent.parent
+HERE = Path(__file__).resolve().parent
 
 
 def say(text: str) -> None:
@@ -56,7 +57,7 @@ class Workshop:
                 wanted |= {f"gcc-{compiler}", f"libc6-dev-{arch}-cross"}
                 if set(image.files) & set(dumps.MAKEDUMPFILE):
                     wanted.add("qemu-user|qemu-user-static")
-        subprocess.run([SCRIPTS / "install", *sorted(wanted)], check=True)
+        subprocess.run([HERE.parent / "install", *sorted(wanted)], check=True)
 
     def archive(self, source: Source) -> Archive:
         """With lists that are as new as this run."""
@@ -103,7 +104,8 @@ class Workshop:
                 shutil.copy(vmlinuz, made / "vmlinuz")
                 contents.rename(made / "initramfs")
             else:
-                self.boot(image, vmlinuz, contents, made)
+                with self.kept_if_it_fails(made / "serial.log", image):
+                    self.boot(image, vmlinuz, contents, made)
                 self.convert(image, made, work)
             (made / "made-from").write_text(f"kernel {packages}\nrecipe {recipe(image)}\n")
             shutil.rmtree(self.root / image.name, ignore_errors=True)
@@ -138,6 +140,17 @@ class Workshop:
                 dumps.by_qemu(Monitor(guest), image, made)
         (made / "qmp").unlink(missing_ok=True)
 
+    @contextmanager
+    def kept_if_it_fails(self, log: Path, image: Image) -> Iterator[None]:
+        """The guest's console; all else of an image that failed is removed."""
+        try:
+            yield
+        except GuestError as error:
+            kept = self.store / f"{image.name}.log"
+            if log.exists():
+                log.replace(kept)
+            raise GuestError(f"{error}; its console is in {kept}") from error
+
     def convert(self, image: Image, made: Path, work: Path) -> None:
         wanted = [name for name in image.files if name in dumps.MAKEDUMPFILE]
         if wanted:
@@ -171,9 +184,15 @@ class Workshop:
 
 
 def recipe(image: Image) -> str:
-    """Changes when something changes that the image is made by, its kernel aside."""
-    digest = hashlib.sha256(repr((image, MACHINES[image.source.arch])).encode())
-    sources = {*(SCRIPTS / "images").glob("*.py"), *initramfs.GUEST.iterdir()} - {SCRIPTS / "images" / "catalogue.py"}
+    """Changes when something changes that the image is made by, its kernel aside: the guest's programs and its file
+    system, the machine, the files. How packages are fetched, how long is waited and what is said do not count."""
+    made_by: list[object] = [image.source, image.end]
+    sources = {*initramfs.GUEST.iterdir(), HERE / "initramfs.py", HERE / "kernel.py"} - {initramfs.GUEST / "live"}
+    if image.end != "live":  # what live.py puts around a guest is of the moment when it boots
+        disk = Path("elf.dump") if image.end == "kexec" else None
+        made_by += [Guest(image, Path("kernel"), Path("initramfs"), Path("made"), disk).command, image.files]
+        sources |= {HERE / "dumps.py"}
+    digest = hashlib.sha256(repr(made_by).encode())
     for path in sorted(sources):
         digest.update(path.read_bytes())
     return digest.hexdigest()
