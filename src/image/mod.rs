@@ -24,6 +24,8 @@ mod packed;
 mod page_cache;
 mod pages;
 mod part;
+#[cfg(test)]
+pub(crate) mod ram;
 pub(crate) mod raw;
 pub(crate) mod running;
 mod set;

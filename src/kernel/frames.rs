@@ -85,33 +85,14 @@ fn interrupted(mem: &Space, trap: &TrapFrame, sp: Option<u64>, fp: u64) -> Optio
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::{Addr, Census, Memory};
-    use kgdbserver_arch::{Fault, Machine, Pa, Region, Via, s390x, x86_64};
+    use crate::image::ram::Ram;
+    use kgdbserver_arch::{Machine, Pa, Region, Via, s390x, x86_64};
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
     /// Words of memory by their addresses.
-    struct Words(BTreeMap<u64, u64>);
-
-    impl Memory for Words {
-        fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Fault> {
-            let Addr::Phys(pa) = at else { return Err(Fault::NoRegion) };
-            let word = self.0.get(&pa.0).ok_or(Fault::NotInImage(pa))?;
-            buf.copy_from_slice(&word.to_le_bytes()[..buf.len()]);
-            Ok(buf.len())
-        }
-
-        fn locate(&self, pa: Pa) -> Result<u64, Fault> {
-            Ok(pa.0)
-        }
-
-        fn pages(&self) -> Box<dyn Iterator<Item = Pa> + '_> {
-            Box::new(std::iter::empty())
-        }
-
-        fn census(&self) -> Census {
-            Census { dumped: 0, cut_off: 0 }
-        }
+    fn ram(words: impl IntoIterator<Item = (u64, u64)>) -> Ram {
+        words.into_iter().map(|(at, word)| (at, word.to_le_bytes().to_vec())).collect()
     }
 
     /// A back chain ends with 0, which s390x kernels have memory at.
@@ -121,7 +102,7 @@ mod tests {
         let words = [(0x1000 + 152, 0x2000), (0x2000 + 136, 0x5000), (0x2000 + 152, 0), (136, 0x6000)];
         let words = words.map(|(at, word): (u64, u64)| (at, word.swap_bytes()));
         let all = Region { first: Va(0), last: Va(u64::MAX), via: Via::Linear(Pa(0)) };
-        let mem = Space::new(machine, vec![all], Arc::new(Words(words.into())));
+        let mem = Space::new(machine, vec![all], Arc::new(ram(words)));
         let mut registers = Registers::unknown(machine);
         registers.set(machine.arch.pc, 0x4000);
         registers.set(machine.arch.sp, 0x1000);
@@ -150,7 +131,7 @@ mod tests {
     fn trace(words: BTreeMap<u64, u64>, entry: &str) -> Vec<(u64, bool)> {
         let machine = Machine { arch: &x86_64::ARCH, big_endian: false, ptr_bytes: 8 };
         let all = Region { first: Va(0), last: Va(u64::MAX), via: Via::Linear(Pa(0)) };
-        let mem = Space::new(machine, vec![all], Arc::new(Words(words)));
+        let mem = Space::new(machine, vec![all], Arc::new(ram(words)));
         let mut registers = Registers::unknown(machine);
         let mut pcb = [0; 80];
         pcb[32..40].copy_from_slice(&0x1000u64.to_le_bytes());

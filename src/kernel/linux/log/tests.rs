@@ -1,40 +1,16 @@
 //! Both generations of message buffers, in memory laid out as no compiler would.
 
 use super::*;
-use crate::image::{Addr, Census, Memory};
-use kgdbserver_arch::{Fault, Machine, Pa, Region, Via, x86_64};
+use crate::image::ram::Ram;
+use kgdbserver_arch::{Machine, Pa, Region, Via, x86_64};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Bytes of memory by their addresses. What was never written is not there.
-#[derive(Default, Clone)]
-struct Bytes(BTreeMap<u64, u8>);
-
-impl Memory for Bytes {
-    fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Fault> {
-        let Addr::Phys(pa) = at else { return Err(Fault::NoRegion) };
-        let first = buf.first_mut().ok_or(Fault::NotMapped)?;
-        *first = *self.0.get(&pa.0).ok_or(Fault::NotInImage(pa))?;
-        Ok(1)
-    }
-
-    fn locate(&self, pa: Pa) -> Result<u64, Fault> {
-        Ok(pa.0)
-    }
-
-    fn pages(&self) -> Box<dyn Iterator<Item = Pa> + '_> {
-        Box::new(std::iter::empty())
-    }
-
-    fn census(&self) -> Census {
-        Census { dumped: 0, cut_off: 0 }
-    }
-}
 
 /// A machine's memory under construction.
 #[derive(Clone)]
 struct Machinery {
-    bytes: Bytes,
+    /// By their addresses. What was never written is not there.
+    bytes: BTreeMap<u64, u8>,
     word: usize,
     big_endian: bool,
     info: String,
@@ -44,11 +20,11 @@ struct Machinery {
 impl Machinery {
     fn new(word: usize, big_endian: bool, info: &str) -> Self {
         let info = format!("OSRELEASE=5.10.0\n{info}");
-        Self { bytes: Bytes::default(), word, big_endian, info, symbols: BTreeMap::new() }
+        Self { bytes: BTreeMap::new(), word, big_endian, info, symbols: BTreeMap::new() }
     }
 
     fn put(&mut self, at: u64, bytes: &[u8]) -> &mut Self {
-        self.bytes.0.extend((at..).zip(bytes.iter().copied()));
+        self.bytes.extend((at..).zip(bytes.iter().copied()));
         self
     }
 
@@ -65,7 +41,7 @@ impl Machinery {
     }
 
     fn remove(&mut self, at: u64, length: u64) -> &mut Self {
-        (at..at + length).for_each(|at| assert!(self.bytes.0.remove(&at).is_some(), "{at:#x}"));
+        (at..at + length).for_each(|at| assert!(self.bytes.remove(&at).is_some(), "{at:#x}"));
         self
     }
 
@@ -73,7 +49,8 @@ impl Machinery {
         let machine =
             Machine { arch: &x86_64::ARCH, big_endian: self.big_endian, ptr_bytes: self.word as u8 };
         let all = Region { first: Va(0), last: Va(u64::MAX), via: Via::Linear(Pa(0)) };
-        let mem = Space::new(machine, vec![all], Arc::new(self.bytes.clone()));
+        let ram: Ram = self.bytes.iter().map(|(at, byte)| (*at, vec![*byte])).collect();
+        let mem = Space::new(machine, vec![all], Arc::new(ram));
         let known = self.symbols.clone();
         let symbols = Symbols::new(None, Some(Arc::new(move |name: &str| known.get(name).copied())));
         let info = Vmcoreinfo::parse(self.info.as_bytes()).unwrap();

@@ -117,35 +117,9 @@ pub(super) fn of_modules(fields: &Fields<'_>) -> Vec<OfModule> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::{Addr, Census, Memory};
-    use kgdbserver_arch::{Fault, Machine, Pa, Region, Via, x86_64};
+    use crate::image::ram::Ram;
+    use kgdbserver_arch::{Machine, Pa, Region, Via, x86_64};
     use std::sync::Arc;
-
-    /// Bytes of memory from 0 on.
-    struct Bytes(Vec<u8>);
-
-    impl Memory for Bytes {
-        fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Fault> {
-            let Addr::Phys(pa) = at else { return Err(Fault::NoRegion) };
-            let rest = self.0.get(pa.0 as usize..).filter(|rest| !rest.is_empty());
-            let rest = rest.ok_or(Fault::NotInImage(pa))?;
-            let got = rest.len().min(buf.len());
-            buf[..got].copy_from_slice(&rest[..got]);
-            Ok(got)
-        }
-
-        fn locate(&self, pa: Pa) -> Result<u64, Fault> {
-            Ok(pa.0)
-        }
-
-        fn pages(&self) -> Box<dyn Iterator<Item = Pa> + '_> {
-            Box::new(std::iter::empty())
-        }
-
-        fn census(&self) -> Census {
-            Census { dumped: 0, cut_off: 0 }
-        }
-    }
 
     const IPS: u64 = 0x100;
     const ENTRIES: u64 = 0x200;
@@ -159,7 +133,7 @@ mod tests {
         bytes[ENTRIES as usize..].copy_from_slice(&[1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2]);
         let machine = Machine { arch: &x86_64::ARCH, big_endian: false, ptr_bytes: 8 };
         let all = Region { first: Va(0), last: Va(u64::MAX), via: Via::Linear(Pa(0)) };
-        let mem = Space::new(machine, vec![all], Arc::new(Bytes(bytes)));
+        let mem = Space::new(machine, vec![all], Arc::new(Ram::at_zero(bytes)));
         (mem, List { ips: Va(IPS), entries: Va(ENTRIES), count: 3 })
     }
 

@@ -1,45 +1,14 @@
 //! Lists that change while they are walked.
 
 use super::*;
-use crate::image::{Addr, Census, Memory};
+use crate::image::Memory;
+use crate::image::ram::Ram;
+use crate::image::running::Running;
 use kgdbserver_arch::x86_64::ARCH;
-use kgdbserver_arch::{Fault, Machine, Pa, Region, Via};
+use kgdbserver_arch::{Machine, Pa, Region, Via};
 use std::sync::Arc;
 
 const HEAD: u64 = 0x100;
-
-/// Links, each of two words, in memory that begins at 0.
-struct Links {
-    bytes: Vec<u8>,
-    live: bool,
-}
-
-impl Memory for Links {
-    fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Fault> {
-        let Addr::Phys(Pa(pa)) = at else { return Err(Fault::NoRegion) };
-        let rest = self.bytes.get(pa as usize..).filter(|rest| !rest.is_empty());
-        let rest = rest.ok_or(Fault::NotInImage(Pa(pa)))?;
-        let len = rest.len().min(buf.len());
-        buf[..len].copy_from_slice(&rest[..len]);
-        Ok(len)
-    }
-
-    fn locate(&self, pa: Pa) -> Result<u64, Fault> {
-        Ok(pa.0)
-    }
-
-    fn pages(&self) -> Box<dyn Iterator<Item = Pa> + '_> {
-        Box::new(std::iter::empty())
-    }
-
-    fn census(&self) -> Census {
-        Census { dumped: 0, cut_off: 0 }
-    }
-
-    fn is_live(&self) -> bool {
-        self.live
-    }
-}
 
 /// What a walk finds, where links lead on and back as told: `(link, next, prev)`.
 fn walked(live: bool, links: &[(u64, u64, u64)]) -> (Vec<u64>, Vec<String>) {
@@ -51,7 +20,8 @@ fn walked(live: bool, links: &[(u64, u64, u64)]) -> (Vec<u64>, Vec<String>) {
     }
     let machine = Machine { arch: &ARCH, big_endian: false, ptr_bytes: 8 };
     let all = Region { first: Va(0), last: Va(0xfff), via: Via::Linear(Pa(0)) };
-    let mem = Space::new(machine, vec![all], Arc::new(Links { bytes, live }));
+    let dump: Arc<dyn Memory> = Arc::new(Ram::at_zero(bytes));
+    let mem = Space::new(machine, vec![all], if live { Arc::new(Running(dump)) } else { dump });
     let found = Listing::from_results(list(&mem, "task", Va(HEAD), 0));
     let items = found.items.iter().map(|va| va.0).collect();
     (items, found.problems.iter().map(ToString::to_string).collect())

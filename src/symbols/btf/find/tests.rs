@@ -1,46 +1,13 @@
 use super::super::tests::build::Builder;
 use super::super::tests::{ORDERS, parse_all, sample};
 use super::*;
-use crate::image::{Addr, Census, Memory};
-use kgdbserver_arch::{Fault, Machine, Pa, Region, Via, ppc64, x86_64};
+use crate::image::ram::Ram;
+use kgdbserver_arch::{Machine, Pa, Region, Via, ppc64, x86_64};
 use std::sync::Arc;
-
-/// Physical memory without the pages in `holes`.
-struct Ram {
-    bytes: Vec<u8>,
-    holes: Vec<u64>,
-}
 
 const KERNEL: Va = Va(0xffff_8000_0000_0000);
 
-impl Memory for Ram {
-    fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Fault> {
-        let Addr::Phys(pa) = at else { return Err(Fault::NoMemory) };
-        let page = pa.0 / PAGE;
-        let end = self.holes.iter().map(|hole| hole * PAGE).filter(|hole| *hole > pa.0).min();
-        let end = end.unwrap_or(u64::MAX).min(self.bytes.len() as u64);
-        if self.holes.contains(&page) || pa.0 >= end {
-            return Err(Fault::NotInImage(pa));
-        }
-        let got = buf.len().min((end - pa.0) as usize);
-        buf[..got].copy_from_slice(&self.bytes[pa.0 as usize..][..got]);
-        Ok(got)
-    }
-
-    fn locate(&self, pa: Pa) -> Result<u64, Fault> {
-        Ok(pa.0)
-    }
-
-    fn pages(&self) -> Box<dyn Iterator<Item = Pa> + '_> {
-        Box::new(std::iter::empty())
-    }
-
-    fn census(&self) -> Census {
-        Census { dumped: 0, cut_off: 0 }
-    }
-}
-
-/// A kernel's memory of 1 MiB with some bytes in it.
+/// A kernel's memory of 1 MiB with some bytes in it, and without the pages `holes`.
 fn memory(big: bool, parts: &[(usize, &[u8])], holes: &[u64]) -> Space {
     let arch = if big { &ppc64::ARCH } else { &x86_64::ARCH };
     let mut bytes = vec![0; 1 << 20];
@@ -50,7 +17,9 @@ fn memory(big: bool, parts: &[(usize, &[u8])], holes: &[u64]) -> Space {
     let last = Va(KERNEL.0 + bytes.len() as u64 - 1);
     let region = Region { first: KERNEL, last, via: Via::Linear(Pa(0)) };
     let machine = Machine { arch, big_endian: big, ptr_bytes: 8 };
-    Space::new(machine, vec![region], Arc::new(Ram { bytes, holes: holes.to_vec() }))
+    let pages = (0..).zip(bytes.chunks(PAGE as usize)).filter(|(page, _)| !holes.contains(page));
+    let ram: Ram = pages.map(|(page, bytes)| (page * PAGE, bytes.to_vec())).collect();
+    Space::new(machine, vec![region], Arc::new(ram))
 }
 
 fn found(space: &Space, first: u64, end: u64) -> Option<u64> {
