@@ -1,10 +1,4 @@
 //! Linux's page tables as text: what a kernel tells of itself, the entries in physical memory, and where addresses lead.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test may fail by panicking"
-)]
 
 mod arm;
 mod arm64;
@@ -12,13 +6,12 @@ mod control;
 mod ppc64;
 mod riscv64;
 mod s390x;
-#[path = "../text/mod.rs"]
-mod text;
 mod x86;
 
+use crate::show;
+use crate::text::{hex, lines, same_lines};
 use kgdbserver_arch::{Arch, Facts, Fault, Lost, Mapped, Pa, Paging, ReadPhys, Region, Va, Via};
 use std::collections::BTreeMap;
-use text::{hex, lines, same_lines};
 
 /// As large as the largest tables of s390x.
 const PAGE: u64 = 0x4000;
@@ -110,17 +103,6 @@ fn parts(line: &str) -> (u64, u64, Option<u64>) {
     let (entry, mask) = rest.split_once('!').unwrap_or((rest, ""));
     let mask = (!mask.is_empty()).then(|| hex(mask.trim()));
     (hex(at), hex(entry.trim()), mask)
-}
-
-/// `a123 rwx ddd`, with as many bytes left, or the fault.
-fn show(walked: Result<Mapped, Fault>) -> String {
-    match walked {
-        Ok(Mapped { pa, bytes, rights }) => {
-            let (w, x) = (if rights.write { "w" } else { "-" }, if rights.execute { "x" } else { "-" });
-            format!("{:x} r{w}{x} {bytes:x}", pa.0)
-        }
-        Err(fault) => format!("{fault:?}"),
-    }
 }
 
 /// A kernel's own address space: lines of `ADDRESS: PA RIGHTS BYTES-LEFT`. With any of its entries made invalid (its bits

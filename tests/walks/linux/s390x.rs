@@ -1,7 +1,7 @@
 //! IBM Z.
 
+use super::{BIG_WORDS, Kernel, check, check_user};
 use crate::text::same_lines;
-use crate::{BIG_WORDS, Kernel, check, check_user};
 use kgdbserver_arch::{Lost, s390x};
 
 const S390X: &str = "

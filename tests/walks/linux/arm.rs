@@ -1,6 +1,6 @@
 //! 32-bit ARM.
 
-use crate::{HALF_WORDS, Kernel, Stored, WORDS, check, check_user};
+use super::{HALF_WORDS, Kernel, Stored, WORDS, check, check_user};
 use kgdbserver_arch::arm;
 
 const ARM: &str = "

@@ -1,59 +1,8 @@
-//! Page tables as text: entries in physical memory, and where addresses lead.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test"
-)]
+//! The forms of x86-64, and what all forms have in common.
 
-mod text;
-
+use crate::{Tables, check, show};
 use kgdbserver_arch::x86_64::FOUR_LEVEL;
-use kgdbserver_arch::{Fault, Mapped, Pa, Radix, ReadPhys, Step, Va};
-use std::collections::BTreeMap;
-use text::{hex, lines, same_lines};
-
-/// Physical memory that holds page-table entries, and nothing else.
-struct Tables(BTreeMap<u64, u64>);
-
-impl Tables {
-    /// Lines of `ADDRESS: ENTRY`.
-    fn new(text: &str) -> Self {
-        let entry = |line: &str| line.split_once(':').map(|(pa, raw)| (hex(pa), hex(raw.trim())));
-        Self(lines(text).map(|line| entry(line).expect(line)).collect())
-    }
-}
-
-impl ReadPhys for Tables {
-    fn read_phys(&self, pa: Pa, buf: &mut [u8]) -> Result<(), Fault> {
-        let raw = self.0.get(&pa.0).ok_or(Fault::NotInImage(pa))?;
-        buf.copy_from_slice(&raw.to_le_bytes()[..buf.len()]);
-        Ok(())
-    }
-}
-
-/// `a123 rwx, ddd bytes left`, or the fault.
-fn show(walked: Result<Mapped, Fault>) -> String {
-    match walked {
-        Ok(Mapped { pa, bytes, rights }) => {
-            let (w, x) = (if rights.write { "w" } else { "-" }, if rights.execute { "x" } else { "-" });
-            format!("{:x} r{w}{x} {bytes:x}", pa.0)
-        }
-        Err(fault) => format!("{fault:?}"),
-    }
-}
-
-/// Walks from the table at 0 for each line of `expected`, which has the form `ADDRESS: PA RIGHTS BYTES-LEFT`.
-#[track_caller]
-fn check(form: &Radix, tables: &str, expected: &str) {
-    let memory = Tables::new(tables);
-    let walk = |line: &str| {
-        let va = line.split(':').next().unwrap_or(line);
-        format!("{va}: {}\n", show(form.walk(&memory, Pa(0), Va(hex(va)))))
-    };
-    same_lines(&lines(expected).map(walk).collect::<String>(), expected);
-}
+use kgdbserver_arch::{Fault, Mapped, Pa, Radix, Step, Va};
 
 const X86_64: &str = "
     0: 1067
@@ -128,7 +77,7 @@ fn x86_64_a_valid_bit_makes_all_the_difference() {
 
 #[test]
 fn a_minidump_goes_on_from_the_entry_that_it_kept() {
-    let memory = Tables::new("5008: 9063");
+    let memory = Tables::new(&FOUR_LEVEL, "5008: 9063");
     let va = Va(0xffff_ffff_8000_1010);
     let from = |level, raw| show(FOUR_LEVEL.resume(&memory, level, raw, va));
     assert_eq!(from(1, 0x5063), "9010 rwx ff0");
@@ -152,7 +101,10 @@ fn shown(walk: impl FnOnce(&mut dyn FnMut(Step)) -> Result<Mapped, Fault>) -> St
 
 #[test]
 fn a_walk_shows_every_entry() {
-    let memory = Tables::new("0: 1067\n1000: 2067\n1008: 400000e7\n2000: 3067\n2008: 0\n3000: a067\n8: 9067");
+    let memory = Tables::new(
+        &FOUR_LEVEL,
+        "0: 1067\n1000: 2067\n1008: 400000e7\n2000: 3067\n2008: 0\n3000: a067\n8: 9067",
+    );
     let from_top = |va| shown(|mut show| FOUR_LEVEL.walk_showing(&memory, Pa(0), Va(va), &mut show));
     assert_eq!(
         from_top(0x123),

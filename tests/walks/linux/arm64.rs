@@ -1,7 +1,7 @@
 //! 64-bit ARM.
 
+use super::{BIG_WORDS, Kernel, WORDS, check, check_user};
 use crate::text::{hex, same_lines};
-use crate::{BIG_WORDS, Kernel, WORDS, check, check_user};
 use kgdbserver_arch::aarch64;
 
 /// The tables of a kernel at fff..08a30000, loaded at 0x40a30000.

@@ -1,7 +1,7 @@
 //! Page tables by the registers that control a CPU, on x86.
 
+use super::{HALF_WORDS, Kernel, Stored, WORDS, lines};
 use crate::text::same_lines;
-use crate::{HALF_WORDS, Kernel, Stored, WORDS, lines};
 use kgdbserver_arch::{Arch, Lost, Paging, Va, i386, x86_64};
 
 /// The table of interrupts lies where every process maps it. Its first entry leads to code of the kernel.

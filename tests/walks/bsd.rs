@@ -1,54 +1,7 @@
-//! Page tables as text, for the forms that BSD images use.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test may fail by panicking"
-)]
+//! The forms that BSD images use.
 
-mod text;
-
-use kgdbserver_arch::{
-    Fault, HashTable, Mapped, Pa, Radix, ReadPhys, Va, aarch64, arm, i386, ppc64, riscv64,
-};
-use std::collections::BTreeMap;
-use text::{hex, lines, same_lines};
-
-/// Physical memory that holds page-table entries of one form, and nothing else.
-struct Tables<'a>(&'a Radix, BTreeMap<u64, u64>);
-
-impl ReadPhys for Tables<'_> {
-    fn read_phys(&self, pa: Pa, buf: &mut [u8]) -> Result<(), Fault> {
-        let raw = self.1.get(&pa.0).ok_or(Fault::NotInImage(pa))?;
-        assert_eq!(buf.len(), usize::from(self.0.entry_bytes));
-        let bytes = if self.0.big_endian { raw.to_be_bytes() } else { raw.to_le_bytes() };
-        let at = if self.0.big_endian { 8 - buf.len() } else { 0 };
-        buf.copy_from_slice(&bytes[at..at + buf.len()]);
-        Ok(())
-    }
-}
-
-fn show(walked: Result<Mapped, Fault>) -> String {
-    match walked {
-        Ok(Mapped { pa, bytes, rights }) => {
-            let (w, x) = (if rights.write { "w" } else { "-" }, if rights.execute { "x" } else { "-" });
-            format!("{:x} r{w}{x} {bytes:x}", pa.0)
-        }
-        Err(fault) => format!("{fault:?}"),
-    }
-}
-
-/// Walks from the table at 0: `ADDRESS: PA RIGHTS BYTES-LEFT`.
-#[track_caller]
-fn check(form: &Radix, entries: &str, expected: &str) {
-    let entry = |line: &str| line.split_once(':').map(|(pa, raw)| (hex(pa), hex(raw.trim())));
-    let memory = Tables(form, lines(entries).map(|line| entry(line).expect(line)).collect());
-    let walk = |line: &str| {
-        let va = line.split(':').next().unwrap_or(line);
-        format!("{va}: {}\n", show(form.walk(&memory, Pa(0), Va(hex(va)))))
-    };
-    same_lines(&lines(expected).map(walk).collect::<String>(), expected);
-}
+use crate::{check, show};
+use kgdbserver_arch::{HashTable, Radix, Va, aarch64, arm, i386, ppc64, riscv64};
 
 /// A walk works, and with each of its entries made invalid in turn it does not.
 #[track_caller]

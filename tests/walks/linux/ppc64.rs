@@ -1,7 +1,7 @@
 //! 64-bit PowerPC.
 
+use super::{BIG_WORDS, Kernel, check, check_user};
 use crate::text::same_lines;
-use crate::{BIG_WORDS, Kernel, check, check_user};
 use kgdbserver_arch::{Fault, Lost, Pa, ppc64};
 
 const RADIX_64_KIB: &str = "

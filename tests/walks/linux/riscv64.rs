@@ -1,6 +1,6 @@
 //! 64-bit RISC-V.
 
-use crate::{Kernel, WORDS, check, check_user};
+use super::{Kernel, WORDS, check, check_user};
 use kgdbserver_arch::riscv64;
 
 #[test]

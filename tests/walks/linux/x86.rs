@@ -1,7 +1,7 @@
 //! x86-64 and i386.
 
+use super::{HALF_WORDS, Kernel, WORDS, check, check_user};
 use crate::text::same_lines;
-use crate::{HALF_WORDS, Kernel, WORDS, check, check_user};
 use kgdbserver_arch::{Lost, i386, x86_64};
 
 const X86_64: &str = "
