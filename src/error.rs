@@ -111,7 +111,7 @@ pub fn describe(why: Fault) -> String {
         Fault::CutOff(pa) => {
             format!("physical address {pa} was dumped, but the image file is cut off before it")
         }
-        Fault::NoMemory => "this image holds texts only, no memory".into(),
+        Fault::NoMemory => "this image holds no memory".into(),
         Fault::Unreadable(pa) => {
             format!("physical address {pa} is in the image, but reading the file failed")
         }

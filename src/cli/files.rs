@@ -1,7 +1,7 @@
 //! Which of the arguments are the kernel and the image.
 
 use super::{Failure, Named};
-use kgdbserver::image::live::User;
+use kgdbserver::image::live::{Device, User};
 use kgdbserver::image::{self, Settings, Store};
 use kgdbserver::kernel::Hints;
 use kgdbserver::kvm::{Kvm, Options};
@@ -151,6 +151,9 @@ impl Files {
 
 fn content(path: &Path) -> Result<Content, Failure> {
     if path.is_dir() {
+        return Ok(Content::Image);
+    }
+    if Device::named(path).is_some() {
         return Ok(Content::Image);
     }
     let store = Store::open(path)?;

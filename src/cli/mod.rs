@@ -70,6 +70,8 @@ Examples:
   kgdbserver info kernel vmcore                what it is
   kgdbserver ps kernel vmcore --threads        who was running
   kgdbserver read kernel vmcore hz 4           four bytes of a variable
+  kgdbserver --live                            the kernel that runs on this machine
+  kgdbserver ps -c /dev/null                   who runs on this BSD, which takes no privileges
   kgdbserver info -n last                      the last dump in /var/crash, with its kernel
   kgdbserver launch-json kernel vmcore         a launch.json for an IDE
   kgdbserver demo                              try it without a dump of your own";

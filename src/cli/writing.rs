@@ -16,7 +16,8 @@ pub(super) struct WritingArgs {
     /// How many MiB of changes an overlay may hold.
     #[arg(long, value_name = "MIB", default_value_t = overlay::LIMIT >> 20, requires = "overlay")]
     overlay_limit: usize,
-    /// Let debuggers write the memory itself, if it is raw memory and no dump. Each must confirm it: monitor write on.
+    /// Let debuggers write the memory itself, if it is raw memory or that of a running BSD. Each must confirm it: monitor
+    /// write on.
     #[arg(long, conflicts_with = "overlay")]
     pub(super) write: bool,
     /// The confirmation that --write asks for, for all debuggers.
@@ -33,8 +34,11 @@ impl WritingArgs {
                 Ok(Writing::Overlay { limit: self.overlay_limit.saturating_mul(1 << 20), patch })
             }
             (None, true) if !kvm.is_writable() => Err(Error::Usage(format!(
-                "--write: this is no raw memory but a dump ({}), which is only read; use --overlay",
-                kvm.image().format
+                "--write: this is {}, which is only read; use --overlay",
+                match kvm.is_live() {
+                    true => "a running kernel that this build does not write".to_owned(),
+                    false => format!("no raw memory but a dump ({})", kvm.image().format),
+                }
             ))
             .into()),
             (None, true) => Ok(Writing::Image { confirmed: self.yes }),

@@ -18,6 +18,7 @@ mod lime;
 pub mod live;
 mod minidump;
 mod moment;
+mod no_memory;
 mod notes;
 pub mod overlay;
 mod packed;
@@ -103,7 +104,7 @@ pub trait Source: Send + Sync {
 }
 
 /// A place in an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Addr {
     /// Physical memory.
     Phys(Pa),

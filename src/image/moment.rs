@@ -5,7 +5,7 @@
 //! each pointer. It lasts for one question; the next one reads again.
 
 use super::{Addr, Census, Memory};
-use kgdbserver_arch::{Fault, Pa};
+use kgdbserver_arch::{Fault, Pa, Va};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,7 +14,7 @@ const PAGE: u64 = 4096;
 const PAGES: usize = 16 << 10;
 
 /// The pages that were read so far; none of one that cannot be read as a whole.
-type Pages = HashMap<u64, Option<Box<[u8]>>>;
+type Pages = HashMap<Addr, Option<Box<[u8]>>>;
 
 /// Memory whose pages are read once.
 pub(crate) struct Moment {
@@ -28,31 +28,38 @@ impl Moment {
     }
 
     /// Copies from one page; none if it cannot be had as a whole.
-    fn copy(&self, pa: u64, buf: &mut [u8]) -> Option<usize> {
+    fn copy(&self, at: Addr, buf: &mut [u8]) -> Option<usize> {
+        let (first, offset) = page_of(at)?;
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         if pages.len() >= PAGES {
             pages.clear();
         }
-        let page = pages.entry(pa / PAGE).or_insert_with(|| {
+        let page = pages.entry(first).or_insert_with(|| {
             let mut bytes = vec![0; PAGE as usize].into_boxed_slice();
-            let got = self.memory.read(Addr::Phys(Pa(pa - pa % PAGE)), &mut bytes);
-            (got == Ok(PAGE as usize)).then_some(bytes)
+            (self.memory.read(first, &mut bytes) == Ok(PAGE as usize)).then_some(bytes)
         });
-        let rest = page.as_ref()?.get((pa % PAGE) as usize..)?;
+        let rest = page.as_ref()?.get(offset..)?;
         let len = rest.len().min(buf.len());
         buf.get_mut(..len)?.copy_from_slice(rest.get(..len)?);
         Some(len)
     }
 }
 
+/// The page that a place in memory lies in, and how far into it.
+fn page_of(at: Addr) -> Option<(Addr, usize)> {
+    match at {
+        Addr::Phys(Pa(pa)) => Some((Addr::Phys(Pa(pa - pa % PAGE)), (pa % PAGE) as usize)),
+        Addr::Virt(Va(va)) => Some((Addr::Virt(Va(va - va % PAGE)), (va % PAGE) as usize)),
+        Addr::File(_) => None,
+    }
+}
+
 impl Memory for Moment {
     fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Fault> {
         // What is long is not a structure: it would only push structures out.
-        let page = match at {
-            Addr::Phys(Pa(pa)) if buf.len() < 4 * PAGE as usize => self.copy(pa, buf),
-            _ => None,
-        };
-        page.map_or_else(|| self.memory.read(at, buf), Ok)
+        let short = buf.len() < 4 * PAGE as usize;
+        let copied = if short { self.copy(at, buf) } else { None };
+        copied.map_or_else(|| self.memory.read(at, buf), Ok)
     }
 
     fn locate(&self, pa: Pa) -> Result<u64, Fault> {
@@ -83,7 +90,7 @@ mod tests {
 
     impl Memory for Counting {
         fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Fault> {
-            let Addr::Phys(Pa(pa)) = at else { return Err(Fault::NoRegion) };
+            let (Addr::Phys(Pa(pa)) | Addr::Virt(Va(pa))) = at else { return Err(Fault::NoRegion) };
             let left =
                 0x2800_u64.checked_sub(pa).filter(|left| *left > 0).ok_or(Fault::NotInImage(Pa(pa)))?;
             let len = buf.len().min(left as usize);
@@ -121,6 +128,9 @@ mod tests {
         assert_eq!([0x10, 0x20, 0x1010, 0xff0].map(|pa| byte(&moment, pa)), [Ok(0), Ok(0), Ok(1), Ok(0)]);
         assert_eq!(byte(&Moment::new(memory), 0x10), Ok(2));
         assert!(moment.is_live());
+        let mut bytes = [0xff];
+        assert_eq!(moment.read(Addr::Virt(Va(0x10)), &mut bytes), Ok(1));
+        assert_eq!(bytes, [3], "a virtual address is another page");
     }
 
     #[test]

@@ -56,8 +56,8 @@ impl Store {
     }
 
     /// A device that can be read at any offset, and has no end that it tells of. It is never mapped.
-    pub(super) fn device(file: File, path: &Path) -> Self {
-        Self { path: path.to_owned(), bytes: Bytes::File(file, i64::MAX.cast_unsigned()), writable: false }
+    pub(super) fn device(file: File, path: &Path, writable: bool) -> Self {
+        Self { path: path.to_owned(), bytes: Bytes::File(file, i64::MAX.cast_unsigned()), writable }
     }
 
     /// A file that is open already; `path` is its name in messages.

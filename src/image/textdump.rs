@@ -1,9 +1,9 @@
 //! FreeBSD textdumps: a ustar archive of what the kernel debugger printed and of the kernel's messages, no memory.
 
+use super::no_memory::NoMemory;
 use super::part::Stream;
-use super::{Addr, Census, Facts, Format, Image, Memory, Source};
+use super::{Facts, Format, Image, Source};
 use crate::{Error, Result};
-use kgdbserver_arch::{Fault, Pa, Region, Va, Via};
 use std::cell::Cell;
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -44,8 +44,6 @@ fn open(source: Arc<dyn Source>) -> Result<Image> {
     let (facts, cut) = read_files(&*source)?;
     let mut warnings = vec!["a textdump: it holds the kernel's messages and no memory".to_owned()];
     warnings.extend(cut.map(|why| format!("the archive is damaged or cut off: {why}")));
-    // All addresses lead to the same answer.
-    let everything = Region { first: Va(0), last: Va(u64::MAX), via: Via::Linear(Pa(0)) };
     Ok(Image {
         format: NAME,
         shared_with: None,
@@ -54,7 +52,7 @@ fn open(source: Arc<dyn Source>) -> Result<Image> {
         page_shift: 12,
         size: source.len(),
         memory: Arc::new(NoMemory),
-        regions: vec![everything],
+        regions: vec![NoMemory::REGION],
         direct_map: None,
         kerndisp: 0,
         facts,
@@ -95,25 +93,4 @@ fn read_files(source: &dyn Source) -> Result<(Facts, Option<String>)> {
         return Err(Error::Corrupt { format: NAME, offset: 0, what });
     }
     Ok((facts, cut))
-}
-
-/// What a textdump holds of the machine's memory.
-struct NoMemory;
-
-impl Memory for NoMemory {
-    fn read(&self, _: Addr, _: &mut [u8]) -> Result<usize, Fault> {
-        Err(Fault::NoMemory)
-    }
-
-    fn locate(&self, _: Pa) -> Result<u64, Fault> {
-        Err(Fault::NoMemory)
-    }
-
-    fn pages(&self) -> Box<dyn Iterator<Item = Pa> + '_> {
-        Box::new(std::iter::empty())
-    }
-
-    fn census(&self) -> Census {
-        Census { dumped: 0, cut_off: 0 }
-    }
 }

@@ -58,19 +58,23 @@ impl Table {
     }
 }
 
+/// The word for a kind, or its number.
+pub(crate) fn kind(kinds: &[&str], number: u64) -> String {
+    match usize::try_from(number).ok().and_then(|number| kinds.get(number)) {
+        Some(kind) => (*kind).to_owned(),
+        None => number.to_string(),
+    }
+}
+
 /// A file of a BSD, whose kinds have numbers.
 pub(super) fn bsd_file(fields: &Fields<'_>, kinds: &[&str], owner: &Process, fd: u32, va: Va) -> OpenFile {
     let number = |name| fields.uint(va, "file", name).ok();
-    let kind = |number: u64| match usize::try_from(number).ok().and_then(|number| kinds.get(number)) {
-        Some(kind) => (*kind).to_owned(),
-        None => number.to_string(),
-    };
     OpenFile {
         pid: owner.pid,
         comm: owner.comm.clone(),
         fd,
         va,
-        kind: number("f_type").map(kind),
+        kind: number("f_type").map(|number| kind(kinds, number)),
         flag: number("f_flag").map(|flag| flag as u32),
         count: number("f_count").map(|count| count as u32),
         offset: number("f_offset").map(u64::cast_signed),

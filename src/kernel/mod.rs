@@ -1,10 +1,11 @@
 //! What an operating system keeps in memory: who runs, and where their registers were saved.
 
-mod dragonfly;
+mod asleep;
+pub(crate) mod dragonfly;
 mod fields;
-mod files;
+pub(crate) mod files;
 pub mod frames;
-mod freebsd;
+pub(crate) mod freebsd;
 pub mod kinfo;
 pub mod linux;
 mod lists;
@@ -290,8 +291,6 @@ pub struct Hints {
     pub vmcoreinfo: Option<PathBuf>,
     /// Where VMCOREINFO lies in physical memory.
     pub vmcoreinfo_at: Option<Pa>,
-    /// Whether the image is of the system that we run on ourselves.
-    pub own: bool,
     /// Where the system that runs says that its VMCOREINFO lies; believed if the image has none.
     pub noted_at: Option<Pa>,
     /// A file with the kernel's BTF, read before that in memory.

@@ -1,7 +1,7 @@
 //! The state of the machine as a whole.
 
 use super::Kvm;
-use crate::image::live::proc;
+use crate::image::live::own::Own;
 use crate::kernel::Listing;
 use crate::kernel::state::{CpuTime, Log, Module, Swap};
 use crate::{Error, Result};
@@ -15,7 +15,7 @@ impl Kvm {
     /// # Errors
     /// The kernel has no `averunnable`, or it cannot be read or believed.
     pub fn getloadavg(&self) -> Result<[f64; 3]> {
-        self.noted(self.ask(|kernel, mem| kernel.loadavg(mem)))
+        self.own_or(Own::loadavg, || self.ask(|kernel, mem| kernel.loadavg(mem)))
     }
 
     /// kvm_getswapinfo(3): the swap devices; sizes are in pages. `flags` may be [`SWIF_DEV_PREFIX`]. libkvm's last entry,
@@ -24,7 +24,7 @@ impl Kvm {
     /// # Errors
     /// The kernel has no `swtailq`, or what type information is missing.
     pub fn getswapinfo(&self, flags: i32) -> Result<Listing<Swap>> {
-        let mut devices = self.noted(self.list(|kernel, mem| kernel.swap(mem)))?;
+        let mut devices = self.own_or(Own::swap, || self.list(|kernel, mem| kernel.swap(mem)))?;
         if flags & SWIF_DEV_PREFIX != 0 {
             // A path is that of a swap file.
             let named = |device: &&mut Swap| !device.name.is_empty() && !device.name.starts_with('/');
@@ -48,10 +48,7 @@ impl Kvm {
     /// # Errors
     /// Neither `cp_time` nor the type information to add up `pc_cp_time`; memory that the image lacks.
     pub fn getcptime(&self) -> Result<CpuTime> {
-        if let Some(time) = self.hints.own.then(proc::cptime).flatten() {
-            return Ok(time);
-        }
-        self.noted(self.ask(|kernel, mem| kernel.cptime(mem)))
+        self.own_or(Own::cptime, || self.ask(|kernel, mem| kernel.cptime(mem)))
     }
 
     /// The modules that were loaded, the kernel itself left out.
@@ -74,6 +71,7 @@ impl Kvm {
             Some(linux) => linux.log(self.space(), &self.symbols),
             None => self.ask(|kernel, mem| kernel.log(mem)),
         };
+        let read = read.or_else(|why| self.own(Own::log).unwrap_or(Err(why)));
         self.noted(read.map_err(|error| match error {
             Error::NoSymbol(name) => {
                 Error::Unsupported(format!("{name}: no such symbol, so no message buffer"))

@@ -19,10 +19,12 @@ mod writing;
 
 pub use machine::SWIF_DEV_PREFIX;
 pub use names::{Nlist, number};
+pub(crate) use procs::no_process;
 pub(crate) use writing::{digits, show};
 
 use given::{Imaged, Names};
 
+use crate::image::live::own::Own;
 use crate::image::live::{DEFAULT, Device};
 use crate::image::running::Running;
 use crate::image::{self, Census, Image, Overlay, RawMemory, Source, Store, raw};
@@ -60,7 +62,7 @@ pub struct Options {
     pub raw_memory: Option<RawMemory>,
     /// What the image does not tell, or tells wrongly.
     pub hints: Hints,
-    /// Raw memory may be written. A dump may not: [`Kvm::with_overlay`] changes what is seen of it.
+    /// Raw memory, or that of a running BSD, may be written. A dump may not: [`Kvm::with_overlay`] changes what is seen of it.
     pub write: bool,
     /// The raw memory is that of a guest that runs, and its QEMU is asked for registers by this socket.
     pub qmp: Option<std::path::PathBuf>,
@@ -74,6 +76,8 @@ pub struct Kvm {
     found: Arc<Option<Result<Found>>>,
     hints: Hints,
     verdict: Verdict,
+    /// The system that we run on, where the image is of that.
+    own: Option<Arc<dyn Own>>,
     /// Writes go into the image itself, unless there is an overlay.
     writable: bool,
     overlay: Option<Arc<Overlay>>,
@@ -220,6 +224,7 @@ impl Kvm {
             found,
             hints,
             verdict,
+            own: None,
             writable: false,
             overlay: None,
             qmp: None,
@@ -305,9 +310,9 @@ impl Kvm {
         self.found.as_ref().as_ref()?.as_ref().ok()?.linux.as_ref()
     }
 
-    /// kvm_kerndisp(3): by how much the kernel's addresses are higher than its file's. Both can be read.
+    /// kvm_kerndisp(3): by how much the kernel's addresses are higher than its file's.
     pub fn kerndisp(&self) -> i64 {
-        self.image.kerndisp.cast_signed()
+        self.image.kerndisp.wrapping_add(self.symbols.slide()).cast_signed()
     }
 
     /// The kernel in the image.
@@ -319,7 +324,9 @@ impl Kvm {
             let linux = self.linux();
             kernel::find(&Evidence { symbols: &self.symbols, mem: &self.space.moment(), linux })
         });
-        found.as_deref().map_err(|error| Error::Unsupported(error.to_string()))
+        found
+            .as_deref()
+            .map_err(|error| Error::Unsupported(self.without_memory().unwrap_or_else(|| error.to_string())))
     }
 
     /// Which bits of the kernel's addresses may hold a pointer authentication code; none if it signs no addresses, or
@@ -334,6 +341,7 @@ impl Kvm {
     /// Those of [`Self::kernel`], or no list to begin with.
     pub fn processes(&self) -> Result<Listing<Process>> {
         self.list(|kernel, mem| kernel.processes(mem))
+            .or_else(|why| self.own(Own::processes).unwrap_or(Err(why)))
     }
 
     /// All threads, the crashed one first.
@@ -341,7 +349,7 @@ impl Kvm {
     /// # Errors
     /// Those of [`Self::kernel`], or no list to begin with.
     pub fn threads(&self) -> Result<Listing<Thread>> {
-        self.list(|kernel, mem| kernel.threads(mem))
+        self.list(|kernel, mem| kernel.threads(mem)).or_else(|why| self.own(Own::threads).unwrap_or(Err(why)))
     }
 
     /// The frames of a stack, by the kernel's own unwind table or else by frame pointers, innermost first.

@@ -60,7 +60,8 @@ impl Kvm {
 
     /// The symbol of a name; failing that, the variable of the network stack (VNET) or of the CPU that
     /// [`Self::dpcpu_setcpu`] chose (DPCPU) that has this name, at the address of its copy. Linux's per-CPU variables have
-    /// symbols too, which lead nowhere: there the copy comes first. Last come the symbols of modules.
+    /// symbols too, which lead nowhere: there the copy comes first. Then come the symbols of modules, and
+    /// last what the system that we run on finds.
     pub fn symbol(&self, name: &str) -> Option<Symbol> {
         let copy = || {
             let cpu = self.dpcpu.load(Ordering::Relaxed);
@@ -69,7 +70,7 @@ impl Kvm {
         };
         match self.symbols.by_name(name) {
             Some(symbol) if !self.is_per_cpu(&symbol) => Some(symbol),
-            found => copy().or(found).or_else(|| self.module_symbol(name)),
+            found => copy().or(found).or_else(|| self.module_symbol(name)).or_else(|| self.own_symbol(name)),
         }
     }
 
@@ -87,6 +88,12 @@ impl Kvm {
         let digits = || u64::from_str_radix(name, 16).ok().map(Va);
         let va = self.symbol(name).map(|symbol| symbol.va).or_else(digits);
         va.map(|va| Va(va.0.wrapping_add(offset))).ok_or_else(|| Error::NoSymbol(name.into()))
+    }
+
+    /// With or without one leading underscore, as in [`crate::symbols::Symbols::by_name`].
+    fn own_symbol(&self, name: &str) -> Option<Symbol> {
+        let own = self.own.as_deref()?;
+        own.symbol(name).or_else(|| own.symbol(name.strip_prefix('_')?))
     }
 
     fn is_per_cpu(&self, symbol: &Symbol) -> bool {

@@ -2,6 +2,7 @@
 
 use super::Kvm;
 use crate::Result;
+use crate::image::live::own::{Count, Own};
 use crate::kernel::state::Cpus;
 use kgdbserver_arch::Va;
 use std::sync::atomic::Ordering;
@@ -15,7 +16,7 @@ impl Kvm {
     /// # Errors
     /// The kernel has no `mp_maxcpus` or `cpuid_to_pcpu`, or these cannot be read.
     pub fn getmaxcpu(&self) -> Result<u32> {
-        self.noted(self.cpus().map(|cpus| cpus.max))
+        Ok(self.count()?.max)
     }
 
     /// kvm_getncpus(3): how many CPUs were in use.
@@ -23,7 +24,7 @@ impl Kvm {
     /// # Errors
     /// As [`Self::getmaxcpu`], with `mp_ncpus`.
     pub fn getncpus(&self) -> Result<u32> {
-        self.noted(self.cpus().map(|cpus| cpus.count))
+        Ok(self.count()?.count)
     }
 
     /// kvm_getpcpu(3): the bytes of a CPU's `struct pcpu`, as the machine stores them; none if there is no such CPU.
@@ -74,6 +75,11 @@ impl Kvm {
         let kernel = self.kernel()?;
         let copy = |cpu| self.space().uint(kernel.zpcpu(self.space(), Va(base), cpu)?, 8);
         (0..self.cpus()?.count).try_fold(0_u64, |sum, cpu| Ok(sum.wrapping_add(copy(cpu)?)))
+    }
+
+    fn count(&self) -> Result<Count> {
+        let counted = |Cpus { count, max, .. }| Count { count, max };
+        self.own_or(Own::cpus, || self.cpus().map(counted))
     }
 
     fn cpus(&self) -> Result<Cpus> {

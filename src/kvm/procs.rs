@@ -1,10 +1,11 @@
 //! Processes, and what belongs to them.
 
 use super::Kvm;
-use crate::image::live::proc;
+use crate::image::live::own::Told;
 use crate::kernel::kinfo::{KinfoProc, Op};
 use crate::kernel::state::OpenFile;
-use crate::kernel::{Listing, Process};
+use crate::kernel::{Kernel, Listing, Process};
+use crate::space::Space;
 use crate::{Error, Result};
 use kgdbserver_arch::Va;
 
@@ -20,7 +21,15 @@ impl Kvm {
     fn select_procs(&self, op: i32, arg: u32) -> Result<Listing<KinfoProc>> {
         let (op, threads) =
             Op::parse(op).ok_or_else(|| Error::Usage(format!("bad getprocs operation {op:#x}")))?;
-        let mut rows = self.list(|kernel, mem| kernel.getprocs(mem, threads || op == Op::All))?;
+        self.rows(op, arg, threads || op == Op::All)
+    }
+
+    fn rows(&self, op: Op, arg: u32, threads: bool) -> Result<Listing<KinfoProc>> {
+        self.own_or(|own| own.getprocs(op, arg, threads), || self.rows_in_memory(op, arg, threads))
+    }
+
+    fn rows_in_memory(&self, op: Op, arg: u32, threads: bool) -> Result<Listing<KinfoProc>> {
+        let mut rows = self.list(|kernel, mem| kernel.getprocs(mem, threads))?;
         let selected: Option<Vec<bool>> = rows.items.iter().map(|row| row.selected(op, arg)).collect();
         let selected = selected.ok_or_else(|| {
             Error::Unsupported(format!(
@@ -39,13 +48,10 @@ impl Kvm {
     /// # Errors
     /// "cannot read user space from dead kernel", and why; or what type information is missing.
     pub fn getargv(&self, proc: &KinfoProc, nchr: usize) -> Result<Listing<String>> {
-        let read = self.ask(|kernel, mem| kernel.args(mem, proc.paddr, nchr));
-        let whole = read.as_ref().is_ok_and(|list| list.problems.is_empty());
-        let told = || self.hints.own.then(|| proc::args(proc.pid, &proc.comm, nchr)).flatten();
-        match if whole { None } else { told() } {
-            Some(args) => Ok(args.into()),
-            None => self.noted(read),
-        }
+        self.own_or(
+            |own| listing(own.args(proc, nchr)),
+            || self.ask(|kernel, mem| kernel.args(mem, proc.paddr, nchr)),
+        )
     }
 
     /// kvm_getenvv(3): the environment of a process, at most `nchr` bytes of it (0: all).
@@ -53,7 +59,10 @@ impl Kvm {
     /// # Errors
     /// Those of [`Self::getargv`]. The kernel keeps no copy, so minidumps rarely have it.
     pub fn getenvv(&self, proc: &KinfoProc, nchr: usize) -> Result<Listing<String>> {
-        self.noted(self.ask(|kernel, mem| kernel.env(mem, proc.paddr, nchr)))
+        self.own_or(
+            |own| listing(own.env(proc, nchr)),
+            || self.ask(|kernel, mem| kernel.env(mem, proc.paddr, nchr)),
+        )
     }
 
     /// kvm_getfiles(3): the files that processes have open; of one process where `pid` is given.
@@ -61,16 +70,7 @@ impl Kvm {
     /// # Errors
     /// No such process, no process list, or what type information is missing.
     pub fn getfiles(&self, pid: Option<u32>) -> Result<Listing<OpenFile>> {
-        self.noted(self.list(|kernel, mem| {
-            let mut owners = kernel.processes(mem)?;
-            owners.items.retain(|process| pid.is_none_or(|pid| process.pid == pid));
-            if let (Some(pid), true) = (pid, owners.items.is_empty()) {
-                return Err(no_process(pid));
-            }
-            let mut files = kernel.files(mem, &mut owners.items.into_iter())?;
-            files.problems.extend(owners.problems);
-            Ok(files)
-        }))
+        self.own_or(|own| own.files(pid), || self.list(|kernel, mem| files_in_memory(kernel, mem, pid)))
     }
 
     /// The files that some processes have open, one process after the other.
@@ -86,8 +86,8 @@ impl Kvm {
     /// # Errors
     /// No such process, or no process list.
     pub fn proc(&self, pid: u32) -> Result<KinfoProc> {
-        let rows = self.list(|kernel, mem| kernel.getprocs(mem, false))?.items;
-        rows.into_iter().find(|row| row.pid == pid).ok_or_else(|| no_process(pid))
+        let rows = self.rows(Op::Pid, pid, false)?.items;
+        rows.into_iter().next().ok_or_else(|| no_process(pid))
     }
 
     /// The address of a process's structure.
@@ -97,6 +97,21 @@ impl Kvm {
     }
 }
 
-fn no_process(pid: u32) -> Error {
+fn listing<T>(told: Told<Vec<T>>) -> Told<Listing<T>> {
+    told.map(|told| told.map(Listing::from))
+}
+
+fn files_in_memory(kernel: &dyn Kernel, mem: &Space, pid: Option<u32>) -> Result<Listing<OpenFile>> {
+    let mut owners = kernel.processes(mem)?;
+    owners.items.retain(|process| pid.is_none_or(|pid| process.pid == pid));
+    if let (Some(pid), true) = (pid, owners.items.is_empty()) {
+        return Err(no_process(pid));
+    }
+    let mut files = kernel.files(mem, &mut owners.items.into_iter())?;
+    files.problems.extend(owners.problems);
+    Ok(files)
+}
+
+pub(crate) fn no_process(pid: u32) -> Error {
     Error::Usage(format!("no process has the number {pid}"))
 }

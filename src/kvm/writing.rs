@@ -69,7 +69,13 @@ impl Kvm {
         );
         other.set_user_registers(self.user_registers.load(Ordering::Relaxed));
         other.set_strict(self.strict.load(Ordering::Relaxed));
-        Self { overlay: self.overlay.clone(), writable: self.writable, qmp: self.qmp.clone(), ..other }
+        Self {
+            overlay: self.overlay.clone(),
+            own: self.own.clone(),
+            writable: self.writable,
+            qmp: self.qmp.clone(),
+            ..other
+        }
     }
 
     /// The overlay, if there is one.

@@ -78,13 +78,13 @@ fn optional(value: Option<impl ToString>) -> String {
 pub fn info(kvm: &Kvm) -> Vec<(&'static str, String)> {
     let image = kvm.image();
     let census = kvm.census();
-    let mut facts = vec![
-        ("format", format(image)),
-        ("machine", machine(kvm)),
-        ("pages", format!("{} of {} bytes", census.dumped, 1u64 << image.page_shift)),
-    ];
+    let mut facts = vec![("format", format(image)), ("machine", machine(kvm))];
     if !kvm.is_live() {
-        facts.insert(2, ("size", format!("{} bytes", image.size)));
+        facts.push(("size", format!("{} bytes", image.size)));
+    }
+    // The devices of a running BSD do not tell where there is memory.
+    if !kvm.is_live() || census.dumped != 0 {
+        facts.push(("pages", format!("{} of {} bytes", census.dumped, 1u64 << image.page_shift)));
     }
     if census.cut_off != 0 {
         let why = match image.facts.parts {
@@ -108,9 +108,9 @@ pub fn info(kvm: &Kvm) -> Vec<(&'static str, String)> {
             ));
             facts.extend(kernel.panic_message(kvm.space()).map(|message| ("panic", message)));
             facts.extend(crash(kvm));
-            facts.extend(machine::facts(kvm));
         }
     }
+    facts.extend(machine::facts(kvm));
     facts
 }
 
@@ -122,7 +122,7 @@ fn told(kvm: &Kvm) -> Vec<(&'static str, String)> {
         ("wrapped in", Some(facts.layers.join(", ")).filter(|layers| !layers.is_empty())),
         ("host", facts.hostname),
         ("dumped", facts.dump_time.map(utc)),
-        ("dump says", facts.version.map(one_line)),
+        (if kvm.is_live() { "system says" } else { "dump says" }, facts.version.map(one_line)),
         ("dump's panic", facts.panic.map(one_line)),
         ("split set", facts.parts),
         ("dump level", facts.dump_level.map(dump_level)),

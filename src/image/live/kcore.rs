@@ -82,7 +82,7 @@ mod tests {
     /// Three pages: one of sevens, one of zeros that are withheld, one of true zeros.
     fn running() -> Running {
         let bytes = [vec![7; 4096], vec![0; 8192]].concat();
-        let source: Arc<dyn Source> = Arc::new(Store::device(file(&bytes), Path::new("kcore")));
+        let source: Arc<dyn Source> = Arc::new(Store::device(file(&bytes), Path::new("kcore"), false));
         let all = Extent { start: 0, len: 0x3000, offset: 0 };
         let flags: Vec<u8> = [OFFLINE, OFFLINE, 0].iter().flat_map(|flags| flags.to_ne_bytes()).collect();
         let flags = Some(PageFlags::new(file(&flags)));

@@ -3,7 +3,8 @@
 use super::denial::{self, Observed};
 use super::kcore::Running;
 use super::page_flags::PageFlags;
-use super::{Device, Live, descriptor, iomem};
+use super::proc::Proc;
+use super::{Device, Live, NAME, descriptor, iomem};
 use crate::image::{self, Addr, Image, Settings, Source, Store, raw};
 use crate::kernel::Hints;
 use crate::{Error, Result};
@@ -16,12 +17,15 @@ use std::sync::Arc;
 
 /// Bytes of an ELF note in front of VMCOREINFO's text: three words, and the name.
 const NOTE_HEADER: u64 = 24;
-const NAME: &str = "running kernel";
 const KCORE: &str = "/proc/kcore";
 /// The bit of CAP_SYS_RAWIO.
 const CAP_SYS_RAWIO: u32 = 17;
 
 pub(super) fn open(device: Device) -> Result<Live> {
+    if device == Device::Null {
+        let why = "only FreeBSD and DragonFly tell of their processes without memory (sysctl(3))";
+        return Err(Error::Unsupported(format!("{}: {why}", device.path())));
+    }
     if device == Device::Kcore && !Path::new(KCORE).exists() && Path::new("/dev/mem").exists() {
         return open(Device::Mem);
     }
@@ -30,11 +34,12 @@ pub(super) fn open(device: Device) -> Result<Live> {
         return Err(denied(device, None, true));
     }
     let path = device.path();
-    let source: Arc<dyn Source> = Arc::new(Store::device(file, Path::new(&path)));
+    let source: Arc<dyn Source> = Arc::new(Store::device(file, Path::new(&path), false));
     let image = if device == Device::Mem { mem(source)? } else { kcore(source, device)? };
     let flags = File::open("/proc/kpageflags").ok().map(PageFlags::new);
     let memory = Arc::new(Running { memory: image.memory, flags });
-    Ok(Live { image: Image { format: NAME, memory, ..image }, hints: hints() })
+    let image = Image { format: NAME, memory, ..image };
+    Ok(Live { hints: hints(), own: Some(Arc::new(Proc)), ..Live::of(image) })
 }
 
 fn file(device: Device) -> io::Result<File> {
@@ -93,7 +98,6 @@ fn hints() -> Hints {
     let note = note.as_deref().and_then(|text| text.split_whitespace().next());
     let at = note.and_then(|digits| u64::from_str_radix(digits.trim_start_matches("0x"), 16).ok());
     Hints {
-        own: true,
         noted_at: at.filter(|at| *at != 0).and_then(|at| at.checked_add(NOTE_HEADER)).map(Pa),
         btf: Some("/sys/kernel/btf/vmlinux".into()),
         kallsyms: Some("/proc/kallsyms".into()),

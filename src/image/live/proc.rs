@@ -1,29 +1,28 @@
 //! What Linux's /proc tells better than memory does, as sysctl(3) does where libkvm looks at a running BSD.
 
+use super::own::{Own, Told, strings};
+use crate::kernel::kinfo::KinfoProc;
 use crate::kernel::state::CpuTime;
 
-/// What the CPUs spent their time on. Memory lacks the time that a CPU has been idle for without a tick, which may be all of
-/// it.
-pub(crate) fn cptime() -> Option<CpuTime> {
-    parse_stat(&std::fs::read_to_string("/proc/stat").ok()?)
-}
+/// The /proc of the system that we run on.
+pub(super) struct Proc;
 
-/// The arguments of a process, at most `limit` bytes of them (0: all). Memory lacks what was swapped out. None in a container,
-/// whose numbers are others; or if the process has ended.
-pub(crate) fn args(pid: u32, comm: &str, limit: usize) -> Option<Vec<String>> {
-    /// `PROC_PID_INIT_INO`: the namespace that a kernel begins with.
-    const FIRST: &str = "pid:[4026531836]";
-    let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
-    let same = || Some(std::fs::read(format!("/proc/{pid}/comm")).ok()?.trim_ascii_end() == comm.as_bytes());
-    let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    let bytes = bytes.get(..limit).filter(|_| limit != 0).unwrap_or(&bytes);
-    (namespace.to_str() == Some(FIRST) && same()?).then(|| split(bytes))
-}
+impl Own for Proc {
+    /// Memory lacks the time that a CPU has been idle for without a tick, which may be all of it.
+    fn cptime(&self) -> Told<CpuTime> {
+        parse_stat(&std::fs::read_to_string("/proc/stat").ok()?).map(Ok)
+    }
 
-/// Texts that each end with a NUL, but perhaps the last.
-fn split(bytes: &[u8]) -> Vec<String> {
-    let texts = bytes.strip_suffix(&[0]).unwrap_or(bytes).split(|byte| *byte == 0);
-    if bytes.is_empty() { Vec::new() } else { texts.map(crate::kernel::text).collect() }
+    /// Memory lacks what was swapped out. None in a container, whose numbers are others; or if the process has ended.
+    fn args(&self, proc: &KinfoProc, limit: usize) -> Told<Vec<String>> {
+        /// `PROC_PID_INIT_INO`: the namespace that a kernel begins with.
+        const FIRST: &str = "pid:[4026531836]";
+        let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
+        let (pid, comm) = (proc.pid, proc.comm.as_bytes());
+        let same = || Some(std::fs::read(format!("/proc/{pid}/comm")).ok()?.trim_ascii_end() == comm);
+        let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        (namespace.to_str() == Some(FIRST) && same()?).then(|| Ok(strings(&bytes, limit)))
+    }
 }
 
 /// The first line of /proc/stat: user, nice, system, idle, waiting for disks, interrupts, soft interrupts.
@@ -46,12 +45,5 @@ mod tests {
         assert_eq!(parse_stat(text), Some(expected));
         assert_eq!(parse_stat("cpu  10 20 30\n"), None);
         assert_eq!(parse_stat(""), None);
-    }
-
-    #[test]
-    fn empty_arguments_stay() {
-        assert_eq!(split(b"sleep\0\0two words\0"), ["sleep", "", "two words"]);
-        assert_eq!(split(b"nginx: worker"), ["nginx: worker"], "one that overwrote its arguments");
-        assert!(split(b"").is_empty());
     }
 }

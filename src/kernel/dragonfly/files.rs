@@ -8,7 +8,8 @@ use crate::kernel::state::OpenFile;
 use kgdbserver_arch::Va;
 
 /// `DTYPE_*`, by number.
-static KINDS: &[&str] = &["none", "vnode", "socket", "pipe", "fifo", "kqueue", "crypto", "syslink", "mqueue"];
+pub(crate) static KINDS: &[&str] =
+    &["none", "vnode", "socket", "pipe", "fifo", "kqueue", "crypto", "syslink", "mqueue"];
 
 /// The open files of processes.
 pub(super) fn open(

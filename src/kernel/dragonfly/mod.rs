@@ -12,6 +12,8 @@ mod threads;
 mod user;
 mod vkernel;
 
+pub(crate) use files::KINDS as FILE_KINDS;
+pub(crate) use threads::thread_number;
 pub(super) use vkernel::locate;
 
 use super::fields::Fields;

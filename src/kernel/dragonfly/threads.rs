@@ -4,7 +4,7 @@ use super::procs::{self, Proc};
 use super::{Fields, Listing, globaldata, lists, lwkt};
 use crate::kernel::fields::{bad, offset};
 use crate::kernel::kinfo::Stat;
-use crate::kernel::{Saved, Thread};
+use crate::kernel::{Saved, Thread, asleep};
 use crate::{Error, Result};
 use kgdbserver_arch::{Machine, Registers, Slot, Va};
 use std::collections::HashSet;
@@ -136,13 +136,18 @@ pub(super) fn all(fields: &Fields<'_>) -> Result<Listing<Thread>> {
     Ok(list)
 }
 
+/// A thread's number among all of the system's.
+pub(crate) fn thread_number(pid: u32, lwp: u64) -> u64 {
+    (u64::from(pid) << LWP_BITS | lwp).max(1)
+}
+
 fn of_lwp(fields: &Fields<'_>, cpus: &Cpus, proc: &Proc, lwp: &Lwp) -> Thread {
     let own = fields.text(lwp.thread, "thread", "td_comm").unwrap_or_default();
     let differs = !own.is_empty() && own != proc.comm;
     let on_cpu = cpus.of(lwp.thread);
     Thread {
         va: lwp.thread,
-        tid: (u64::from(proc.pid) << LWP_BITS | u64::from(lwp.tid)).max(1),
+        tid: thread_number(proc.pid, lwp.tid.into()),
         pid: proc.pid,
         name: if differs { format!("{}/{own}", proc.comm) } else { proc.comm.clone() },
         comm: if differs { own } else { proc.comm.clone() },
@@ -196,7 +201,7 @@ impl Cpus {
     fn find(fields: &Fields<'_>) -> Self {
         let data = globaldata::all(fields).unwrap_or_default();
         let running = |data: &Va| fields.pointer(*data, "globaldata", "gd_curthread").unwrap_or_default();
-        let dumped = fields.head("dumpthread").ok().filter(|thread| thread.0 != 0);
+        let dumped = fields.head("dumpthread").ok().filter(|thread| thread.0 != 0 && !fields.mem.is_live());
         Self {
             running: data.iter().map(running).collect(),
             data,
@@ -217,6 +222,7 @@ impl Cpus {
     fn saved(&self, fields: &Fields<'_>, thread: Va, on_cpu: Option<u32>) -> Saved {
         match (self.dumped, on_cpu) {
             (Some((dumped, pcb)), _) if dumped == thread => Saved::Stopped(pcb),
+            (_, Some(_)) if fields.mem.is_live() => Saved::Nowhere("it is running"),
             (_, Some(cpu)) => stopped(fields, cpu),
             (_, None) => match fields.pointer(thread, "thread", "td_pcb") {
                 Ok(Va(0)) | Err(_) => Saved::Nowhere("the thread has no pcb"),
@@ -236,6 +242,16 @@ fn stopped(fields: &Fields<'_>, cpu: u32) -> Saved {
 
 /// The registers of a thread: a kernel thread that was not running has them on its stack, all others in a pcb.
 pub(super) fn registers(fields: &Fields<'_>, thread: &Thread) -> Result<Registers> {
+    if !fields.mem.is_live() {
+        return registers_at(fields, thread);
+    }
+    asleep::registers(fields.mem.machine, || {
+        let sleeps = Cpus::find(fields).of(thread.va).is_none();
+        sleeps.then(|| registers_at(fields, thread)).transpose()
+    })
+}
+
+fn registers_at(fields: &Fields<'_>, thread: &Thread) -> Result<Registers> {
     match thread.saved {
         Saved::Noted(_) | Saved::Nowhere(_) => Ok(Registers::unknown(fields.mem.machine)),
         Saved::Switched(stack) if thread.tid >= KERNEL_TID => lwkt::registers(fields, stack),

@@ -10,7 +10,7 @@ use crate::space::Space;
 use kgdbserver_arch::Va;
 
 /// `DTYPE_*`, by number.
-static KINDS: &[&str] = &[
+pub(crate) static KINDS: &[&str] = &[
     "none", "vnode", "socket", "pipe", "fifo", "kqueue", "crypto", "mqueue", "shm", "sem", "pts", "dev",
     "procdesc", "eventfd", "timerfd", "inotify", "jaildesc",
 ];

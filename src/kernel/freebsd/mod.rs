@@ -16,6 +16,7 @@ mod swap;
 mod threads;
 mod user;
 
+pub(crate) use files::KINDS as FILE_KINDS;
 pub(super) use full::locate;
 
 use super::fields::Fields;
@@ -129,7 +130,7 @@ impl Kernel for FreeBsd {
     }
 
     fn saved_registers(&self, mem: &Space, thread: &Thread) -> Result<Registers> {
-        self.registers(mem, &thread.saved)
+        self.registers(mem, thread)
     }
 
     fn pac_mask(&self) -> Option<PacMask> {

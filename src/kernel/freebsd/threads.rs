@@ -3,7 +3,7 @@
 use super::offsets::Offsets;
 use super::procs::Proc;
 use super::{FreeBsd, lists, text};
-use crate::kernel::{Listing, Saved, Thread};
+use crate::kernel::{Listing, Saved, Thread, asleep};
 use crate::space::Space;
 use crate::symbols::Symbols;
 use crate::{Error, Result};
@@ -25,7 +25,7 @@ const WIDE_CPU_SINCE: u32 = 1_100_000;
 const STOPPCBS_POINTER_SINCE: u32 = 1_400_089;
 
 /// What the kernel kept of the CPUs that it stopped when it went down.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Stopped {
     /// The thread that asked for the dump, and where its registers are.
     dumped: Option<(u64, Va)>,
@@ -40,7 +40,11 @@ pub(super) struct Stopped {
 }
 
 impl Stopped {
+    /// Nothing of a kernel that runs: what it has in these variables is of an earlier stop.
     pub(super) fn find(symbols: &Symbols, mem: &Space, offsets: &Offsets, osreldate: Option<u32>) -> Self {
+        if mem.is_live() {
+            return Self::default();
+        }
         let int =
             |name: &str| mem.int(symbols.address(name)?).ok().and_then(|value| u32::try_from(value).ok());
         let dumped = int("dumptid").filter(|tid| *tid != 0).map(u64::from).zip(symbols.address("dumppcb"));
@@ -160,6 +164,7 @@ impl FreeBsd {
     fn saved(&self, mem: &Space, tid: u64, cpu: Option<u32>, td_pcb: Va) -> Saved {
         match (self.stopped.dumped, cpu) {
             (Some((dumped, pcb)), _) if dumped == tid => Saved::Stopped(pcb),
+            (_, Some(_)) if mem.is_live() => Saved::Nowhere("it is running"),
             (_, Some(cpu)) => self.saved_by(cpu, mem),
             (_, None) => match mem.pointer(td_pcb) {
                 Ok(Va(0)) => Saved::Nowhere("the thread has no pcb"),
@@ -181,7 +186,19 @@ impl FreeBsd {
         pcb.map_or(Saved::Nowhere("its CPU's number is out of range"), Saved::Stopped)
     }
 
-    pub(super) fn registers(&self, mem: &Space, saved: &Saved) -> Result<Registers> {
+    pub(super) fn registers(&self, mem: &Space, thread: &Thread) -> Result<Registers> {
+        if !mem.is_live() {
+            return self.registers_at(mem, &thread.saved);
+        }
+        let at = |offset: u64| Va(thread.va.0.saturating_add(offset));
+        asleep::registers(mem.machine, || {
+            let same = u64::try_from(mem.int(at(self.offsets.td_tid))?) == Ok(thread.tid);
+            let sleeps = same && self.on_cpu(mem, at(self.offsets.td_oncpu))?.is_none();
+            sleeps.then(|| self.registers_at(mem, &thread.saved)).transpose()
+        })
+    }
+
+    fn registers_at(&self, mem: &Space, saved: &Saved) -> Result<Registers> {
         let mut registers = Registers::unknown(mem.machine);
         let Some(va) = saved.va() else { return Ok(registers) };
         let release = self.osreldate.unwrap_or(0);
