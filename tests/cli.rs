@@ -67,10 +67,10 @@ fn a_symbol_file_is_written_once() {
     check(
         &saved,
         "symbols kernel vmcore -o out",
-        "! kgdbserver: out: exists already; --force replaces it\nstatus 1",
+        "! kgdbserver: out: is there already; --replace replaces it\nstatus 1",
     );
     std::fs::write(saved.path("out"), "something else").unwrap();
-    check(&saved, "symbols kernel vmcore -o out --force", sources);
+    check(&saved, "symbols kernel vmcore -o out --replace", sources);
     assert_eq!(std::fs::read(saved.path("out")).unwrap(), first);
     let output = run(&saved, "symbols kernel vmcore -o none/out");
     assert!(text(&output.stderr).starts_with("kgdbserver: none/out: "), "{output:?}");

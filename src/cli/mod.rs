@@ -23,7 +23,7 @@ mod wrapping;
 mod writing;
 
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use kgdbserver::Kvm;
 use kgdbserver::image::{RawMemory, live};
 use kgdbserver::kernel::Listing;
@@ -159,9 +159,18 @@ fn address(text: &str) -> Result<u64, String> {
     kgdbserver::kvm::number(text).ok_or_else(|| format!("{text}: not an address"))
 }
 
+/// The command line. What all commands say of the image stands behind a command's own options, under a heading: one that is
+/// derived would also be that of what follows in the command.
+fn command_line() -> clap::Command {
+    let common = Named::augment_args(clap::Command::new("image"));
+    let is_common = |arg: &Arg| common.get_arguments().any(|known| known.get_id() == arg.get_id());
+    let place = |arg: Arg| if is_common(&arg) { arg.help_heading("Image") } else { arg };
+    Cli::command().mut_args(place).mut_subcommands(|command| command.mut_args(place))
+}
+
 /// Runs what the command line asks for.
 pub(crate) fn run() -> ExitCode {
-    let matches = Cli::command().get_matches();
+    let matches = command_line().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     if let (Some(name), Some(stray)) = (matches.subcommand_name(), stray_argument(&matches)) {
         let text = format!("{stray} stands before {name}, which takes its arguments behind its name");

@@ -16,9 +16,12 @@ use std::process::ExitCode;
 pub(super) struct Symbols {
     #[command(flatten)]
     named: Named,
-    /// The file to write; one that exists is replaced only with --force.
+    /// The file to write.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    /// Replace a FILE that is there.
+    #[arg(long)]
+    replace: bool,
     /// The kernel file and the image, in any order.
     #[arg(value_name = "[KERNEL] IMAGE", required_unless_present_any = ["core", "dump", "live", "kcore_fd"])]
     arguments: Vec<OsString>,
@@ -27,8 +30,7 @@ pub(super) struct Symbols {
 impl Symbols {
     pub(super) fn run(self) -> Outcome {
         let kvm = Files::only(&self.named, &self.arguments)?.open(&self.named)?;
-        let served::Sources { symbols, types, unwinding } =
-            served::save(&kvm, &self.output, self.named.force)?;
+        let served::Sources { symbols, types, unwinding } = served::save(&kvm, &self.output, self.replace)?;
         let mut out = std::io::stdout().lock();
         writeln!(out, "symbols      {symbols}\ntypes        {types}\nunwinding    {unwinding}")?;
         Ok(ExitCode::SUCCESS)

@@ -18,13 +18,13 @@ pub struct Sources {
 }
 
 /// Writes the file that debuggers are told of, with the addresses that the kernel was linked for: a debugger that loads
-/// it and connects is told how far the kernel was moved. A file that exists is replaced only if `overwrite` says so.
+/// it and connects is told how far the kernel was moved. A file that is there is replaced only if `replace` says so.
 ///
 /// # Errors
 /// There are no names to make one from; the file exists, or it cannot be written.
-pub fn save(kvm: &Kvm, path: &Path, overwrite: bool) -> Result<Sources> {
-    let exists = || Error::Usage(format!("{}: exists already; --force replaces it", path.display()));
-    if !overwrite && path.symlink_metadata().is_ok() {
+pub fn save(kvm: &Kvm, path: &Path, replace: bool) -> Result<Sources> {
+    let exists = || Error::Usage(format!("{}: is there already; --replace replaces it", path.display()));
+    if !replace && path.symlink_metadata().is_ok() {
         return Err(exists());
     }
     let missing = "no symbols: the image has none of its own, so name the kernel file";
@@ -35,7 +35,7 @@ pub fn save(kvm: &Kvm, path: &Path, overwrite: bool) -> Result<Sources> {
     let unfinished = unfinished.permissions(Permissions::from_mode(0o666)).tempfile_in(folder);
     let mut unfinished = unfinished.map_err(Error::io(path))?;
     fill(&announced, unfinished.as_file_mut()).map_err(Error::io(path))?;
-    let kept = match overwrite {
+    let kept = match replace {
         true => unfinished.persist(path),
         false => unfinished.persist_noclobber(path),
     };
