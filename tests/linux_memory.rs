@@ -57,7 +57,8 @@ fn every_page_of_a_process_is_right_or_an_error() {
 fn in_gdb_addresses_are_those_of_the_selected_task() {
     for guest in guests() {
         let image = guest.folder.join("elf.dump");
-        let server = Server::start([image.as_os_str(), "--listen".as_ref(), ":0".as_ref()]);
+        let files = guest.vmlinux.iter().chain([&image]).map(|file| file.as_os_str());
+        let server = Server::start(files.chain(["--listen".as_ref(), ":0".as_ref()]));
         let mut gdb = server.connect();
         gdb.ask(GDB);
         let (cmdline, stat) = (guest.by_process("cmdline"), guest.by_process("stat"));

@@ -35,17 +35,20 @@ class KernelPackages:
 
 
 def unpack_debug(archive: Archive, release: str, target: Path) -> None:
-    """vmlinux with DWARF, out of a package of 300 MB whose other files are not written."""
+    """vmlinux with DWARF, out of a package of up to 800 MB whose other files are not unpacked."""
     (package,) = archive.fetch([f"linux-image-{release}-dbg"])
     places = (f"./usr/lib/debug/boot/vmlinux-{release}", f"./usr/lib/debug/lib/modules/{release}/vmlinux")
-    unpack = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE)
-    with unpack as contents, target.open("wb") as file:
-        # tar fails, as one of the two places is not there.
-        command = ["tar", "--extract", "--to-stdout", "--file=-", *places]
-        subprocess.run(command, stdin=contents.stdout, stdout=file, stderr=subprocess.DEVNULL, check=False)
-    package.unlink()
-    if target.stat().st_size == 0:
+    quiet = subprocess.DEVNULL  # one of the two places is not there, and tar does not read on behind the other
+    for place in places:
+        unpack = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE, stderr=quiet)
+        with unpack as contents, target.open("wb") as file:
+            command = ["tar", "--extract", "--to-stdout", "--occurrence=1", "--file=-", place]
+            subprocess.run(command, stdin=contents.stdout, stdout=file, stderr=quiet, check=False)
+        if target.stat().st_size > 0:
+            break
+    else:
         raise FileNotFoundError(f"{package.name} has neither {' nor '.join(places)}")
+    package.unlink()
 
 
 def find(archive: Archive, meta: str) -> KernelPackages:

@@ -12,14 +12,16 @@ pub struct Guest {
     pub name: String,
     pub folder: PathBuf,
     pub kvm: Kvm,
+    /// The kernel's file, where it is needed.
+    pub vmlinux: Option<PathBuf>,
     sections: HashMap<String, Vec<String>>,
 }
 
-/// Machines whose kernels describe their own types (BTF): their images must be readable. Of others it is said if they are
-/// not.
+/// Machines whose kernels describe their own types (BTF): their images must be readable. The kernels of others are read with
+/// their vmlinux (`scripts/make-images --debug`), and it is said where it is missing.
 const READABLE: [&str; 3] = ["amd64", "arm64", "riscv64"];
 
-/// Every guest with a whole image of a kernel that can be read without a kernel file. They are opened once.
+/// Every guest with a whole image of a kernel that can be read. They are opened once.
 pub fn guests() -> &'static [Guest] {
     static GUESTS: LazyLock<Vec<Guest>> = LazyLock::new(find);
     &GUESTS
@@ -42,14 +44,18 @@ impl Guest {
         let report = std::fs::read_to_string(folder.join("report.txt")).ok()?;
         let image = folder.join("elf.dump");
         let name = folder.file_name()?.to_str()?.to_owned();
-        let kvm = image
-            .exists()
-            .then(|| open(None, &image, false).and_then(|kvm| kvm.kernel().map(|_| ()).map(|()| kvm)));
-        match kvm? {
-            Ok(kvm) => Some(Self { name, folder: folder.to_owned(), kvm, sections: sections(&report) }),
-            Err(error) if READABLE.iter().any(|machine| name.starts_with(machine)) => {
-                panic!("{name}: {error}")
-            }
+        let sections = sections(&report);
+        let is_readable = READABLE.iter().any(|machine| name.starts_with(machine));
+        let vmlinux = if is_readable { None } else { vmlinux(folder, &sections) };
+        let is_expected = is_readable || vmlinux.is_some() || std::env::var_os("KGDBSERVER_FULL").is_some();
+        let open = || {
+            let kvm = open(vmlinux.as_deref(), &image, false)?;
+            kvm.kernel()?;
+            Ok::<_, kgdbserver::Error>(kvm)
+        };
+        match image.exists().then(open)? {
+            Ok(kvm) => Some(Self { name, folder: folder.to_owned(), kvm, vmlinux, sections }),
+            Err(error) if is_expected => panic!("{name}: {error}"),
             Err(error) => {
                 eprintln!("skipped: {name}: {error}");
                 None
@@ -88,6 +94,14 @@ impl Guest {
     pub fn is_steady(&self, pid: u32) -> bool {
         pid != 1
     }
+}
+
+/// The file of the guest's kernel, with debug information, if it was fetched.
+fn vmlinux(folder: &Path, sections: &HashMap<String, Vec<String>>) -> Option<PathBuf> {
+    // Linux version 6.1.0-56-cloud-amd64 (debian-kernel@...
+    let release = sections.get("version")?.first()?.split(' ').nth(2)?;
+    let file = folder.with_file_name("debug").join(format!("vmlinux-{release}"));
+    file.exists().then_some(file)
 }
 
 /// What stands behind each `@@ NAME`.
