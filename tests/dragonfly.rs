@@ -267,5 +267,8 @@ fn absurd_counts_and_absent_types_are_said() {
     assert_eq!(open(&built).threads().expect("threads").items.len(), 7, "no CPU can be believed");
     built.hide_debug_file();
     let error = open(&built).threads().expect_err("no types").to_string();
-    assert_eq!(error, "proc.p_list.le_next is needed, and the kernel has no type information");
+    assert_eq!(
+        error,
+        "proc.p_list.le_next is needed, and the kernel has no type information: name its kernel.debug or vmlinux"
+    );
 }

@@ -188,8 +188,13 @@ impl<'a> Names<'a> {
     fn symbols(&self) -> Box<dyn Iterator<Item = Symbol> + '_> {
         match self {
             Self::File(file) => Box::new(file.symbols()),
+            // gdb shows 0 for a program counter that nobody knows, and the name of what is there: until 6.14 the first of
+            // x86-64's per-CPU variables.
             Self::Table(table, slide) => Box::new(
-                table.symbols().map(|symbol| Symbol { va: Va(symbol.va.0.wrapping_sub(*slide)), ..symbol }),
+                table
+                    .symbols()
+                    .filter(|symbol| symbol.va.0 != 0)
+                    .map(|symbol| Symbol { va: Va(symbol.va.0.wrapping_sub(*slide)), ..symbol }),
             ),
             Self::Module(_, symbols) => Box::new(symbols.iter().cloned()),
         }

@@ -142,7 +142,9 @@ impl Types {
         let missing = || {
             let wanted = format!("{structure}.{} is needed", paths.join(" or "));
             match self.source() {
-                "none" => format!("{wanted}, and the kernel has no type information"),
+                "none" => format!(
+                    "{wanted}, and the kernel has no type information: name its kernel.debug or vmlinux"
+                ),
                 source => format!("{wanted}, and the kernel's {source} has no such member"),
             }
         };

@@ -59,7 +59,7 @@ fn help_and_the_session_itself() {
     session.is("monitor proc 5", "5: no such process or thread");
     session.is(
         "monitor proc 1",
-        "cannot read user space from dead kernel: proc.p_vmspace is needed, and the kernel has no type information",
+        "cannot read user space from dead kernel: proc.p_vmspace is needed, and the kernel has no type information: name its kernel.debug or vmlinux",
     );
     for line in ["connected ", "packets ", "reads ", "bytes read "] {
         session.has("monitor stats", line);

@@ -30,7 +30,7 @@ fn gdb_lists_processes_and_threads_of_the_operating_system() {
         let threads = crate::driver::tidy(session.of("info os threads"));
         assert!(threads.contains(&format!(" {name} {tid}")), "{session}");
     }
-    session.is("info os files", "error\nproc.p_fd is needed, and the kernel has no type information");
+    session.is("info os files", "error\nproc.p_fd is needed, and the kernel has no type information: name its kernel.debug or vmlinux");
     session.has("info os sockets", "there is no such table, only processes, threads, files, modules");
 }
 

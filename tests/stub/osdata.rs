@@ -60,7 +60,10 @@ fn what_the_kernel_does_not_tell_is_a_table_with_the_reason() {
     let server = Server::of(&files);
     let mut client = server.connect();
     let [reason] = &table(&mut client, "files")[..] else { panic!("one row") };
-    assert_eq!(reason, "error=proc.p_fd is needed, and the kernel has no type information");
+    assert_eq!(
+        reason,
+        "error=proc.p_fd is needed, and the kernel has no type information: name its kernel.debug or vmlinux"
+    );
 }
 
 #[test]
