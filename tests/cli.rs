@@ -12,6 +12,7 @@ mod synth;
 mod text;
 
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::process::{Command, Output};
 use support::{Saved, UNKNOWN, known_registers, replace, shown_name, stack_top};
 use synth::System;
@@ -596,6 +597,62 @@ mod read {
             ),
         );
     }
+}
+
+/// The names of all members of a document, but those of registers.
+fn members(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| members(item, found)),
+        Value::Object(object) => object.iter().for_each(|(name, value)| {
+            found.insert(name.clone());
+            if name != "registers" {
+                members(value, found);
+            }
+        }),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_page_about_json_describes_every_member() {
+    const LINES: [&str; 10] = [
+        "info",
+        "ps",
+        "ps --threads",
+        "nlist SYMBOL",
+        "sym SYMBOL",
+        "vtop SYMBOL",
+        "modules",
+        "files",
+        "args",
+        "env",
+    ];
+    let page = include_str!("../docs/json.md");
+    let section = |command: &str| {
+        let title = format!("`{command}`");
+        let is_it = |part: &&str| part.lines().next().is_some_and(|line| line.contains(&title));
+        page.split("\n## ").find(is_it).unwrap_or_else(|| panic!("no section {command}"))
+    };
+    let saved = Saved::small();
+    let mut images = vec![("kernel vmcore".to_owned(), "hz")];
+    if let Some(root) = std::env::var_os("KGDBSERVER_LINUX_IMAGES") {
+        images.push((format!("{}/amd64l4/elf.dump", root.display()), "linux_banner"));
+    }
+    let mut described = 0;
+    for (line, (image, symbol)) in LINES.iter().flat_map(|line| images.iter().map(move |image| (line, image)))
+    {
+        let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let output = run(&saved, &format!("{command} {image} {} --json", rest.replace("SYMBOL", symbol)));
+        // Of a kernel without types not everything can be told, and perhaps the image was not made.
+        let Ok(document) = serde_json::from_slice(&output.stdout) else { continue };
+        let mut found = BTreeSet::new();
+        members(&document, &mut found);
+        for member in found.iter().filter(|member| *member != "schema") {
+            assert!(section(command).contains(&format!("`{member}`")), "{line}: {member} is not described");
+        }
+        described += 1;
+    }
+    assert!(described >= 6, "{described} documents");
 }
 
 mod raw_memory {

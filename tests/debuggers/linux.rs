@@ -173,7 +173,7 @@ fn gdb_knows_types_variables_and_prototypes() {
         );
         session.is("whatis init_task.sched_class", "type = const struct sched_class *");
         session.has("print &((struct task_struct *)&init_task)->comm == &init_task.comm", "= 1");
-        session.has("print *(struct list_head *)&init_task.tasks", "{next = 0xffff");
+        session.has("print *(struct list_head *)&init_task.tasks", "{next = 0xff");
         // The guests' first process.
         session.has(
             "print ((struct task_struct *)((char *)init_task.tasks.next - (long)&((struct task_struct *)0)->tasks))->comm",

@@ -21,6 +21,7 @@ mod lldb;
 mod machines;
 mod mi;
 mod offers;
+mod page;
 mod qsymbol;
 mod ready;
 #[allow(dead_code, unreachable_pub, reason = "other test programs use it too")]
