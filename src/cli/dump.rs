@@ -31,7 +31,7 @@ pub(super) struct Dump {
     #[arg(long, value_name = "FILE")]
     overlay: Option<PathBuf>,
     /// The kernel file and the image, in any order.
-    #[arg(value_name = "[KERNEL] IMAGE", required_unless_present_any = ["core", "dump"])]
+    #[arg(value_name = "[KERNEL] IMAGE", required_unless_present_any = ["core", "dump", "live", "kcore_fd"])]
     arguments: Vec<OsString>,
 }
 

@@ -1,42 +1,80 @@
-//! A guest that runs, with our own program in it.
+//! Guests that run, with our own program in them.
 
-use crate::rsp::Client;
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tempfile::TempDir;
 
 /// An emulated kernel boots in half a minute where nothing else runs.
-const PATIENCE: Duration = Duration::from_secs(300);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Booted, and killed when it goes.
+/// A machine whose guest `scripts/make-images` prepares.
+pub(crate) struct Machine {
+    /// The guest's name there.
+    guest: &'static str,
+    /// The variable of the environment that says where the server for it is: linked statically (`scripts/static`). With it the
+    /// guest must be there, without it the machine is left out.
+    server: &'static str,
+    /// What its kernel calls it.
+    pub(crate) name: &'static str,
+    /// Whether kallsyms knows the names of data (`KALLSYMS_ALL`).
+    pub(crate) names_data: bool,
+}
+
+const MACHINES: [Machine; 2] = [
+    Machine { guest: "live-amd64", server: "KGDBSERVER_LIVE_AMD64", name: "x86_64", names_data: true },
+    Machine { guest: "live-arm64", server: "KGDBSERVER_LIVE_ARM64", name: "aarch64", names_data: false },
+];
+
+/// Held by the guest that runs: each wants all CPUs.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// A guest that has booted; killed when it goes.
 pub(crate) struct Guest {
+    pub(crate) machine: &'static Machine,
     child: Child,
     console: ChildStdin,
     lines: Receiver<String>,
     pub(crate) port: u16,
+    /// Where its memory and QEMU's monitor are.
+    pub(crate) folder: TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// The guests of all machines, one after the other, each with this on its kernel's command line.
+pub(crate) fn guests(append: &str) -> impl Iterator<Item = Guest> {
+    MACHINES.iter().filter_map(move |machine| {
+        let server = std::env::var_os(machine.server).map(PathBuf::from);
+        if server.is_none() {
+            eprintln!("skipped: {}: no {} (scripts/static)", machine.guest, machine.server);
+        }
+        Some(Guest::boot(machine, &server?, append))
+    })
+}
+
+fn images() -> PathBuf {
+    std::env::var_os("KGDBSERVER_LINUX_IMAGES").map(PathBuf::from).unwrap_or_default()
 }
 
 impl Guest {
-    /// Boots the guest that `scripts/make-images live-amd64` prepared; none, with a printed reason, where there is none.
-    pub(crate) fn boot(append: &str) -> Option<Self> {
-        let root = std::env::var_os("KGDBSERVER_LINUX_IMAGES").map(PathBuf::from).unwrap_or_default();
-        let folder = root.join("live-amd64");
-        if !folder.join("initramfs").exists() {
-            eprintln!("skipped: no guest in {} (scripts/make-images live-amd64)", folder.display());
-            return None;
-        }
+    fn boot(machine: &'static Machine, server: &Path, append: &str) -> Self {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let prepared = images().join(machine.guest);
+        assert!(prepared.join("initramfs").exists(), "scripts/make-images {} first", machine.guest);
+        let folder = tempfile::tempdir().expect("a folder");
         let port =
             TcpListener::bind("127.0.0.1:0").and_then(|any| any.local_addr()).expect("a free port").port();
-        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/images/live.py");
-        // One that is linked statically and optimised is faster in the guest.
-        let server = std::env::var_os("KGDBSERVER_LIVE_SERVER");
-        let mut child = Command::new(program)
-            .arg(folder)
-            .arg(server.unwrap_or_else(|| env!("CARGO_BIN_EXE_kgdbserver").into()))
-            .args([&port.to_string(), "--append", append])
+        let mut child = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/images/live.py"))
+            .args([&prepared, server])
+            .arg(port.to_string())
+            .arg(folder.path())
+            .args(["--append", append])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -48,9 +86,9 @@ impl Guest {
             let lines = output.split(b'\n').map_while(Result::ok);
             lines.for_each(|line| drop(sender.send(String::from_utf8_lossy(&line).replace('\r', ""))));
         });
-        let guest = Self { child, console, lines, port };
+        let guest = Self { machine, child, console, lines, port, folder, _turn: turn };
         guest.until("@@ ready");
-        Some(guest)
+        guest
     }
 
     /// What it says before a line that begins so, and that line.
@@ -72,6 +110,12 @@ impl Guest {
         self.until("@@ done ").0
     }
 
+    /// What our program prints of the guest, run in it.
+    pub(crate) fn json(&mut self, question: &str) -> Value {
+        let said = self.run(&format!("kgdbserver {question} --live --json 2>/tmp/errors || cat /tmp/errors"));
+        serde_json::from_str(&said).unwrap_or_else(|error| panic!("{question}: {error}: {said}"))
+    }
+
     /// Starts the server in the guest, as root, and waits until it listens.
     pub(crate) fn serve(&mut self, arguments: &str) -> String {
         self.run(&format!(
@@ -80,21 +124,24 @@ impl Guest {
         ))
     }
 
-    /// A connection to the server in the guest.
-    pub(crate) fn connect(&self) -> Client<TcpStream> {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).expect("connect");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        Client::new(stream)
-    }
-
-    /// The guest's processes by its own /proc: number and name. A thread of the kernel's may have a longer one than a task can.
-    pub(crate) fn processes(&mut self) -> Vec<(u32, String)> {
-        let said = self.run("for d in /proc/[0-9]*; do echo ${d#/proc/} $(cat $d/comm 2>&1); done");
+    /// The guest's processes by its own /proc: the columns of /proc/PID/stat, with the name cut as a task's is. A thread of the
+    /// kernel's may have a longer one there.
+    pub(crate) fn processes(&mut self) -> BTreeMap<u64, (String, Vec<String>)> {
+        let said = self.run("for d in /proc/[0-9]*; do cat $d/stat; done 2>/dev/null");
         let row = |line: &str| {
-            let (pid, name) = line.split_once(' ')?;
-            Some((pid.parse().ok()?, name.get(..15).unwrap_or(name).to_owned()))
+            let (pid, rest) = line.split_once(" (")?;
+            let (name, columns) = rest.rsplit_once(") ")?;
+            let columns = columns.split(' ').map(str::to_owned).collect();
+            Some((pid.parse().ok()?, (name.get(..15).unwrap_or(name).to_owned(), columns)))
         };
         said.lines().filter_map(row).collect()
+    }
+
+    /// The kernel's own file with all its names, where `scripts/make-images --debug` has brought it.
+    pub(crate) fn vmlinux(&self) -> Option<PathBuf> {
+        let made_from = std::fs::read_to_string(images().join(self.machine.guest).join("made-from")).ok()?;
+        let release = made_from.strip_prefix("kernel linux-image-")?.split(' ').next()?;
+        Some(images().join(format!("debug/vmlinux-{release}"))).filter(|path| path.exists())
     }
 }
 
