@@ -1,7 +1,8 @@
 //! The sessions of the pages: what is typed there prints what stands there.
 
 use crate::driver::{
-    Server, Transcript, gdb, gdb_multiarch, gdb_program, lldb, server_program, tidy, version,
+    GDB_WAITS, LLDB_WAITS, Server, Transcript, gdb, gdb_multiarch, gdb_program, lldb, server_program, tidy,
+    version,
 };
 use crate::page::{block, compare, has_lines, session, typed, without_numbers};
 use crate::scene::connect;
@@ -33,15 +34,14 @@ fn guest(name: &str) -> Option<PathBuf> {
 /// The sessions of a block, on that guest: in gdb, and in lldb.
 #[track_caller]
 fn of_guest(server: &Server, page: &str, begin: &str) {
-    // A server built without optimisation needs longer for the first answer than debuggers wait.
     let session_of_gdb = session(page, begin, "gdb");
-    let start = ["set remotetimeout 40".to_owned(), connect(server)];
+    let start = [GDB_WAITS.to_owned(), connect(server)];
     let commands = [start.each_ref().map(String::as_str).as_slice(), &typed(&session_of_gdb)].concat();
     compare(&gdb_multiarch(&commands), &session_of_gdb);
     let session_of_lldb = session(page, begin, "lldb");
     if !typed(&session_of_lldb).is_empty() {
         let connect = format!("gdb-remote {}", server.port);
-        let start = ["settings set plugin.process.gdb-remote.packet-timeout 40", connect.as_str()];
+        let start = [LLDB_WAITS, connect.as_str()];
         let commands = [start.as_slice(), &typed(&session_of_lldb)].concat();
         compare(&lldb(&commands), &session_of_lldb);
     }
@@ -107,7 +107,7 @@ fn sleeper(server: &Server, image: &Path) -> [String; 3] {
     };
     let pid = word("sleeper ", 1);
     let arguments: u64 = word(&format!("{pid} {pid} {pid} (sleeper) "), 49).parse().expect("an address"); // proc(5): arg_start
-    let listed = gdb_multiarch(&["set remotetimeout 40", &connect(server), "info threads"]);
+    let listed = gdb_multiarch(&[GDB_WAITS, &connect(server), "info threads"]);
     let is_it = |line: &&str| line.contains(&format!("Thread {pid} \"sleeper\""));
     let row = listed.of("info threads").lines().find(is_it).expect("the sleeper");
     [row.split_whitespace().next().expect("a number").to_owned(), pid, format!("{arguments:#x}")]

@@ -8,8 +8,13 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// A session takes less than a second, on a busy machine some. A debugger that is still there after this hangs.
-const PATIENCE: Duration = Duration::from_secs(240);
+/// A session takes less than a second, on a busy machine minutes. A debugger that is still there after this hangs.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// A server that was built without optimisation needs longer for the first answer about a real kernel than gdb waits: on a
+/// busy machine more than 40 seconds.
+pub(crate) const GDB_WAITS: &str = "set remotetimeout 300";
+/// The same for lldb.
+pub(crate) const LLDB_WAITS: &str = "settings set plugin.process.gdb-remote.packet-timeout 300";
 
 /// A running server, killed when it goes.
 pub(crate) struct Server {

@@ -1,6 +1,6 @@
 //! `--serve-files`: gdb on another machine, where no announced path exists.
 
-use crate::driver::{Server, gdb, gdb_multiarch};
+use crate::driver::{GDB_WAITS, Server, gdb, gdb_multiarch};
 use crate::scene::{Scene, connect};
 use std::path::PathBuf;
 
@@ -29,7 +29,7 @@ fn gdb_reads_modules_over_the_connection() {
         return;
     }
     let server = Server::with_files(&[&image]);
-    let session = gdb_multiarch(&["set remotetimeout 40", &connect(&server), "info sharedlibrary"]);
+    let session = gdb_multiarch(&[GDB_WAITS, &connect(&server), "info sharedlibrary"]);
     let rows: Vec<&str> =
         session.of("info sharedlibrary").lines().filter(|line| line.contains(".ko")).collect();
     assert!(rows.len() > 5, "{session}");

@@ -1,6 +1,6 @@
 //! gdb and lldb on images of real Linux kernels, with no file at all: `KGDBSERVER_LINUX_IMAGES` says where the images are.
 
-use crate::driver::{Server, Transcript, gdb_multiarch, lldb, server_program};
+use crate::driver::{GDB_WAITS, LLDB_WAITS, Server, Transcript, gdb_multiarch, lldb, server_program};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -84,17 +84,14 @@ fn guest(name: &'static str, folder: &Path) -> Option<Guest> {
     })
 }
 
-/// A server built without optimisation needs longer for the first answer than debuggers wait.
 fn in_gdb(server: &Server, commands: &[&str]) -> Transcript {
     let connect = format!("target remote :{}", server.port);
-    gdb_multiarch(&[&["set remotetimeout 40", connect.as_str()], commands].concat())
+    gdb_multiarch(&[&[GDB_WAITS, connect.as_str()], commands].concat())
 }
 
 fn in_lldb(server: &Server, commands: &[&str]) -> Transcript {
     let connect = format!("gdb-remote {}", server.port);
-    lldb(
-        &[&["settings set plugin.process.gdb-remote.packet-timeout 40", connect.as_str()], commands].concat(),
-    )
+    lldb(&[&[LLDB_WAITS, connect.as_str()], commands].concat())
 }
 
 #[test]
@@ -244,8 +241,7 @@ fn a_saved_symbol_file_is_as_good() {
         let server = Server::start(&[&guest.image]);
         let (load, print) = (format!("file {}", file.display()), "print (void *)&ret_from_fork");
         let connect = format!("target remote :{}", server.port);
-        let commands =
-            ["set remotetimeout 40", &load, print, &connect, print, "print init_task.comm", "bt 2"];
+        let commands = [GDB_WAITS, &load, print, &connect, print, "print init_task.comm", "bt 2"];
         let session = gdb_multiarch(&commands);
         assert_ne!(session.nth(print, 0), session.nth(print, 1).replace("$2", "$1"), "KASLR\n{session}");
         assert!(
@@ -255,9 +251,8 @@ fn a_saved_symbol_file_is_as_good() {
         session.has("print init_task.comm", "\"swapper/0\\000");
         let [target, connect] =
             [format!("target create {}", file.display()), format!("gdb-remote {}", server.port)];
-        let patience = "settings set plugin.process.gdb-remote.packet-timeout 40";
         let session = lldb(&[
-            patience,
+            LLDB_WAITS,
             &target,
             &connect,
             "disassemble -n ret_from_fork -c 1",
