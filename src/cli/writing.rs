@@ -16,8 +16,7 @@ pub(super) struct WritingArgs {
     /// How many MiB of changes an overlay may hold.
     #[arg(long, value_name = "MIB", default_value_t = overlay::LIMIT >> 20, requires = "overlay")]
     overlay_limit: usize,
-    /// Let debuggers write the memory itself, if it is raw memory or that of a running BSD. Each must confirm it: monitor
-    /// write on.
+    /// Let debuggers write the memory itself: of raw memory, or of the kernel that runs. Each must confirm it: monitor write on.
     #[arg(long, conflicts_with = "overlay")]
     pub(super) write: bool,
     /// The confirmation that --write asks for, for all debuggers.

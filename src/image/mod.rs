@@ -137,6 +137,11 @@ pub trait Memory: Send + Sync {
         Err(Unwritten::ReadOnly)
     }
 
+    /// Whether a write is a store of the very kernel that the memory is of, which faults where its page tables forbid it.
+    fn obeys_rights(&self) -> bool {
+        false
+    }
+
     /// The byte of the image file where a physical address is stored.
     fn locate(&self, pa: Pa) -> Result<u64, Fault>;
 

@@ -62,7 +62,8 @@ pub struct Options {
     pub raw_memory: Option<RawMemory>,
     /// What the image does not tell, or tells wrongly.
     pub hints: Hints,
-    /// Raw memory, or that of a running BSD, may be written. A dump may not: [`Kvm::with_overlay`] changes what is seen of it.
+    /// Raw memory may be written, or that of the kernel that runs. A dump's may not: [`Kvm::with_overlay`] changes what is
+    /// seen of it.
     pub write: bool,
     /// The raw memory is that of a guest that runs, and its QEMU is asked for registers by this socket.
     pub qmp: Option<std::path::PathBuf>,

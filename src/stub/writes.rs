@@ -68,7 +68,7 @@ impl Writes {
             (_, true, false) => {
                 Some("writing the machine's own memory needs a second step: monitor write on")
             }
-            _ if kvm.image().format == RawMemory::NAME => Some(
+            _ if kvm.is_live() || kvm.image().format == RawMemory::NAME => Some(
                 "memory is only read: --overlay lets a debugger change its view of it, --write the memory itself",
             ),
             _ => Some(

@@ -3,7 +3,7 @@
 use crate::image::raw::RawMemory;
 
 /// Below this a PC has its BIOS. Where the kernel protects itself (`CONFIG_STRICT_DEVMEM`) it gives zeros for it.
-const LOWEST: u64 = 1 << 20;
+pub(super) const LOWEST: u64 = 1 << 20;
 
 /// The ranges of memory in the text of /proc/iomem; none if the addresses are hidden, as they are from all but root.
 pub(super) fn ranges(text: &str) -> Option<RawMemory> {

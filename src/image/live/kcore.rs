@@ -1,8 +1,10 @@
-//! Memory that changes while it is read, and pages of it that Linux does not give away.
+//! Memory that changes while it is read, pages of it that Linux does not give away, and where it is written.
 
 use super::page_flags::PageFlags;
-use crate::image::{Addr, Census, Memory};
-use kgdbserver_arch::{Fault, Pa};
+use crate::image::{Addr, Census, Memory, Unwritten};
+use kgdbserver_arch::{Fault, Pa, Va};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 const PAGE: u64 = 4096;
@@ -16,6 +18,8 @@ pub(super) struct Running {
     pub(super) memory: Arc<dyn Memory>,
     /// None where it may not be read.
     pub(super) flags: Option<PageFlags>,
+    /// /dev/mem, as /proc/kcore is only read; none where nothing is to be written.
+    pub(super) writer: Option<File>,
 }
 
 impl Running {
@@ -43,6 +47,20 @@ impl Memory for Running {
             Addr::Phys(pa) => self.believed(pa, buf.get(..got).unwrap_or_default()),
             _ => Ok(got),
         }
+    }
+
+    fn write(&self, at: Addr, data: &[u8], _: Va) -> Result<usize, Unwritten> {
+        let (Some(writer), Addr::Phys(Pa(pa))) = (&self.writer, at) else { return Err(Unwritten::ReadOnly) };
+        let mut was = [0; PAGE as usize];
+        let len = data.len().min((PAGE - pa % PAGE) as usize);
+        let readable = self.read(at, was.get_mut(..len).unwrap_or_default())?;
+        writer.write_at(data.get(..readable).unwrap_or_default(), pa).map_err(Unwritten::Io)
+    }
+
+    /// /dev/mem knows of no protection, and writes where the kernel maps all memory. On arm64 what is read-only there is a fault
+    /// of the kernel's own ("Unable to handle kernel write to read-only memory"), and the end of whoever asked for it.
+    fn obeys_rights(&self) -> bool {
+        true
     }
 
     fn locate(&self, pa: Pa) -> Result<u64, Fault> {
@@ -86,7 +104,7 @@ mod tests {
         let all = Extent { start: 0, len: 0x3000, offset: 0 };
         let flags: Vec<u8> = [OFFLINE, OFFLINE, 0].iter().flat_map(|flags| flags.to_ne_bytes()).collect();
         let flags = Some(PageFlags::new(file(&flags)));
-        Running { memory: Arc::new(Stretches::new(source, &[all])), flags }
+        Running { memory: Arc::new(Stretches::new(source, &[all])), flags, writer: None }
     }
 
     #[test]
@@ -104,5 +122,29 @@ mod tests {
     fn without_flags_zeros_are_zeros() {
         let memory = Running { flags: None, ..running() };
         assert_eq!(memory.read(Addr::Phys(Pa(0x1008)), &mut [1; 8]), Ok(8));
+    }
+
+    #[test]
+    fn what_is_read_is_written_elsewhere_a_page_at_a_time() {
+        let device = file(&[0; 0x3000]);
+        let memory = Running { writer: Some(device.try_clone().unwrap()), ..running() };
+        let write = |pa, data: &[u8]| memory.write(Addr::Phys(Pa(pa)), data, Va(0));
+        assert_eq!(write(0xffe, b"abcd").unwrap(), 2, "up to the page's end");
+        assert_eq!(write(0x2ffe, b"efgh").unwrap(), 2);
+        assert!(memory.obeys_rights());
+        let refused = write(0x1008, b"ij").unwrap_err();
+        assert!(matches!(refused, Unwritten::Fault(Fault::Excluded(Pa(0x1008)))), "{refused:?}");
+        let refused = write(0x3000, b"k").unwrap_err();
+        assert!(matches!(refused, Unwritten::Fault(Fault::NotInImage(Pa(0x3000)))), "{refused:?}");
+        let mut bytes = vec![1; 0x3000];
+        device.read_exact_at(&mut bytes, 0).unwrap();
+        let expected = [&[0; 0xffe][..], b"ab", &[0; 0x1ffe], b"ef"].concat();
+        assert!(bytes == expected, "something else was written");
+    }
+
+    #[test]
+    fn without_a_writer_nothing_is_written() {
+        let refused = running().write(Addr::Phys(Pa(0)), b"a", Va(0)).unwrap_err();
+        assert!(matches!(refused, Unwritten::ReadOnly), "{refused:?}");
     }
 }

@@ -5,41 +5,43 @@ use super::kcore::Running;
 use super::page_flags::PageFlags;
 use super::proc::Proc;
 use super::{Device, Live, NAME, descriptor, iomem};
-use crate::image::{self, Addr, Image, Settings, Source, Store, raw};
+use crate::image::{self, Addr, Image, Memory, Settings, Source, Store, raw};
 use crate::kernel::Hints;
 use crate::{Error, Result};
 use kgdbserver_arch::{Fault, Pa};
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::Path;
 use std::sync::Arc;
 
 /// Bytes of an ELF note in front of VMCOREINFO's text: three words, and the name.
 const NOTE_HEADER: u64 = 24;
 const KCORE: &str = "/proc/kcore";
+const MEM: &str = "/dev/mem";
 /// The bit of CAP_SYS_RAWIO.
 const CAP_SYS_RAWIO: u32 = 17;
 
-pub(super) fn open(device: Device) -> Result<Live> {
+pub(super) fn open(device: Device, write: bool) -> Result<Live> {
     if device == Device::Null {
         let why = "only FreeBSD and DragonFly tell of their processes without memory (sysctl(3))";
         return Err(Error::Unsupported(format!("{}: {why}", device.path())));
     }
-    if device == Device::Kcore && !Path::new(KCORE).exists() && Path::new("/dev/mem").exists() {
-        return open(Device::Mem);
+    if device == Device::Kcore && !Path::new(KCORE).exists() && Path::new(MEM).exists() {
+        return open(Device::Mem, write);
     }
-    let file = file(device).map_err(|error| denied(device, error.raw_os_error(), false))?;
+    let file = file(device).map_err(|error| denied(device, false, error.raw_os_error(), false))?;
     if device != Device::Mem && file.metadata().is_ok_and(|meta| meta.file_type().is_char_device()) {
-        return Err(denied(device, None, true));
+        return Err(denied(device, false, None, true));
     }
     let path = device.path();
     let source: Arc<dyn Source> = Arc::new(Store::device(file, Path::new(&path), false));
     let image = if device == Device::Mem { mem(source)? } else { kcore(source, device)? };
     let flags = File::open("/proc/kpageflags").ok().map(PageFlags::new);
-    let memory = Arc::new(Running { memory: image.memory, flags });
+    let writer = if write { Some(writer(&*image.memory)?) } else { None };
+    let memory = Arc::new(Running { memory: image.memory, flags, writer });
     let image = Image { format: NAME, memory, ..image };
-    Ok(Live { hints: hints(), own: Some(Arc::new(Proc)), ..Live::of(image) })
+    Ok(Live { hints: hints(), own: Some(Arc::new(Proc)), writable: write, ..Live::of(image) })
 }
 
 fn file(device: Device) -> io::Result<File> {
@@ -51,7 +53,7 @@ fn file(device: Device) -> io::Result<File> {
 
 fn kcore(source: Arc<dyn Source>, device: Device) -> Result<Image> {
     if let Err(error) = source.read_at(0, &mut [0; 64]) {
-        return Err(denied(device, error.raw_os_error(), true));
+        return Err(denied(device, false, error.raw_os_error(), true));
     }
     image::open(source, &Settings::default())
 }
@@ -66,16 +68,33 @@ fn mem(source: Arc<dyn Source>) -> Result<Image> {
     match image.memory.read(Addr::Phys(first), &mut [0; 8]) {
         Err(Fault::Unreadable(_)) => {
             let why = source.read_at(first.0, &mut [0; 8]).err().and_then(|error| error.raw_os_error());
-            Err(denied(Device::Mem, why, true))
+            Err(denied(Device::Mem, false, why, true))
         }
         _ => Ok(image),
     }
 }
 
-fn denied(device: Device, errno: Option<i32>, opened: bool) -> Error {
+/// /dev/mem, to be written at physical addresses. That the kernel permits it is tried with a read, which is judged as a write
+/// is, of the first page of `memory` behind a PC's first MiB: for that one the kernel gives zeros, and takes writes that it
+/// does not do.
+fn writer(memory: &dyn Memory) -> Result<File> {
+    let refused = |errno, opened| denied(Device::Mem, true, errno, opened);
+    let device = File::options().read(true).write(true).open(MEM);
+    let device = device.map_err(|error| refused(error.raw_os_error(), false))?;
+    let Pa(page) = memory.pages().find(|pa| pa.0 >= iomem::LOWEST).unwrap_or(Pa(0));
+    match device.read_at(&mut [0], page) {
+        Ok(0) => Err(refused(None, true)),
+        Ok(_) => Ok(device),
+        Err(error) => Err(refused(error.raw_os_error(), true)),
+    }
+}
+
+fn denied(device: Device, write: bool, errno: Option<i32>, opened: bool) -> Error {
     let lockdown = fs::read_to_string("/sys/kernel/security/lockdown").ok();
     let observed = Observed {
         device,
+        kcore: Path::new(KCORE).exists(),
+        write,
         errno,
         opened,
         root: rustix::process::geteuid().is_root(),

@@ -111,7 +111,7 @@ impl Live {
     }
 }
 
-/// Opens the running kernel. Nothing of it is kept: each read goes to the device.
+/// Opens the running kernel, perhaps for writing too. Nothing of it is kept: each read goes to the device.
 ///
 /// # Errors
 /// The system denies it: says why, and what to do.
@@ -123,8 +123,8 @@ pub(crate) fn open(device: Device, write: bool) -> Result<Live> {
 }
 
 #[cfg(target_os = "linux")]
-fn open_own(device: Device, _: bool) -> Result<Live> {
-    linux::open(device)
+fn open_own(device: Device, write: bool) -> Result<Live> {
+    linux::open(device, write)
 }
 
 #[cfg(any(target_os = "freebsd", target_os = "dragonfly"))]
