@@ -10,6 +10,7 @@
 mod support;
 mod synth;
 
+use kgdbserver::kernel::Hints;
 use kgdbserver::kvm::{Kvm, Options};
 use kgdbserver::symbols::{KernelFile, btf};
 use kgdbserver::verify::Verdict;
@@ -163,6 +164,35 @@ fn an_image_without_names_of_its_own() {
     let path = files.write("System.map", wrong);
     let why = open_given(&core, Some(&path), None, false).err().expect("another kernel's").to_string();
     assert!(why.contains("where symbols lie is "), "{why}");
+}
+
+/// What the system of a kernel that runs shows of it, where its memory does not lead to it.
+#[test]
+fn files_of_the_system_stand_in_for_memory() {
+    let Some(built) = Linux::new(Shapes::New) else { return };
+    let core = built.save();
+    let open = |kernel: Option<PathBuf>, hints: Hints| {
+        Kvm::open_with(&core, Options { kernel, hints, ..Options::default() }).expect("an image")
+    };
+    let files = Files::new();
+    let line = |name: &str| format!("{:016x} T {name}\n", built.symbol(name));
+    let kallsyms = files.write("kallsyms", ["_stext", "init_uts_ns", "linux_banner"].map(line).concat());
+    let hidden = files.write("hidden", "0000000000000000 T _stext\n0000000000000000 D linux_banner\n");
+    let banner = |kallsyms| {
+        let hints = Hints { kallsyms: Some(kallsyms), ..Hints::default() };
+        open(None, hints).symbols().address("linux_banner").map(|va| va.0)
+    };
+    assert_eq!(banner(kallsyms), Some(built.symbol("linux_banner")));
+    assert_eq!(banner(hidden), None, "hidden addresses are none");
+
+    let btf = files.write("vmlinux", "the kernel's");
+    let kvm = open(Some(built.kernel()), Hints { btf: Some(btf), ..Hints::default() });
+    let mut module = kvm.loaded().first().expect("a module").module.clone();
+    assert!(kvm.module_types(&module).is_err(), "there is no file of its name");
+    files.write(&module.name, "the module's");
+    assert_eq!(kvm.module_types(&module).expect("types").as_deref(), Some(&b"the module's"[..]));
+    module.name = format!("../{}/vmlinux", files.0.path().file_name().unwrap().to_str().unwrap());
+    assert!(kvm.module_types(&module).is_err(), "no name leads elsewhere");
 }
 
 #[test]

@@ -293,7 +293,8 @@ pub struct Hints {
     pub vmcoreinfo_at: Option<Pa>,
     /// Where the system that runs says that its VMCOREINFO lies; believed if the image has none.
     pub noted_at: Option<Pa>,
-    /// A file with the kernel's BTF, read before that in memory.
+    /// A file with the kernel's BTF, read before that in memory. Beside it lie the modules', under their names, each read if
+    /// that in memory cannot be.
     pub btf: Option<PathBuf>,
     /// A file with the kernel's symbols, read if those in memory cannot be.
     pub kallsyms: Option<PathBuf>,

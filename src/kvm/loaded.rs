@@ -1,9 +1,10 @@
 //! The modules that the kernel has loaded, and their names.
 
 use super::Kvm;
-use crate::Error;
+use crate::kernel::state::Module;
 use crate::symbols::Symbol;
 use crate::symbols::loaded::{Loaded, nearest};
+use crate::{Error, Result};
 use kgdbserver_arch::Va;
 
 impl Kvm {
@@ -28,6 +29,23 @@ impl Kvm {
             let read = self.kernel().and_then(|kernel| kernel.module_symbols(&self.space, module));
             read.inspect_err(failed).unwrap_or_default()
         })
+    }
+
+    /// What continues the kernel's types with a module's own, in the same form; none if it has none. Where memory does not lead
+    /// to it, it is taken from where the system that runs shows it.
+    ///
+    /// # Errors
+    /// Something of it cannot be read.
+    pub fn module_types(&self, module: &Module) -> Result<Option<Vec<u8>>> {
+        let in_memory = self.kernel()?.module_types(&self.space, module);
+        // A name is memory's: it is not to lead into another folder.
+        let named = self.hints.btf.as_ref().filter(|_| !module.name.contains('/'));
+        match (in_memory, named) {
+            (Err(error), Some(kernels)) => {
+                std::fs::read(kernels.with_file_name(&module.name)).map(Some).map_err(|_| error)
+            }
+            (in_memory, _) => in_memory,
+        }
     }
 
     /// The nearest symbol at or below an address, and the distance to it in bytes. In a module's memory only the module's

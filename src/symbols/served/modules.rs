@@ -81,7 +81,7 @@ fn tables(
     };
     let mut tables = vec![(EH_FRAME, frames?)];
     let failed = |error: &Error| log::debug!("no types of the module {}: {error}", module.name);
-    let types = kernel.module_types(space, module);
+    let types = kvm.module_types(module);
     let types = types.and_then(|btf| btf.map(|btf| kvm.symbols().types().of_module(btf)).transpose());
     let types = types.inspect_err(failed).unwrap_or_default();
     if let Some(declared) = types.as_ref().and_then(|types| Declared::of_module(types, named)) {
