@@ -11,6 +11,7 @@ use goblin::elf::header::{EI_OSABI, ET_CORE, Header, SELFMAG};
 use goblin::elf::program_header::{PT_LOAD, PT_NOTE, PT_NULL};
 use goblin::elf::{Elf, ProgramHeader, SectionHeader};
 use kgdbserver_arch::{Delta, Machine, Pa, Region, Va, Via};
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 pub(super) const FORMAT: Format =
@@ -169,6 +170,12 @@ impl Segments {
         if segments.physical.is_empty() && segments.by_va.is_empty() {
             let unwritten = headers.iter().all(|header| header.p_type == PT_NULL);
             return Err(corrupt(0, if unwritten { UNWRITTEN } else { "no segment holds memory" }));
+        }
+        let mut loaded = headers.iter().filter(|header| header.p_type == PT_LOAD);
+        if !freebsd && loaded.any(|header| header.p_paddr == nowhere) {
+            // Linux's /proc/kcore has the kernel twice: by its own mapping, and in the memory that it lies in. Of what the
+            // kernel freed of itself when it had started (`free_initmem`) the former reads as zeros, whoever has the pages.
+            segments.physical.sort_by_key(|extent| Reverse(extent.len));
         }
         Ok(segments)
     }

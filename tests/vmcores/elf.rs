@@ -114,6 +114,16 @@ fn segments_without_a_physical_address_are_passed_over() {
 }
 
 #[test]
+fn of_the_running_kernel_memory_counts_and_not_its_own_mapping() {
+    // The kernel's first pages are others' now, and no longer in its mapping, which comes first.
+    let nowhere = load(0xffff_c900_0000_0000, u64::MAX, "vmalloc");
+    let memory = [pages("before"), pages("arguments")].concat();
+    let memory = ProgramHeader { vaddr: 0xffff_8880_0fff_f000, ..ProgramHeader::load(0xfff_f000, &memory) };
+    let image = open(&core(&[load(KERNEL, 0x1000_1000, ""), nowhere, memory]).build()).unwrap();
+    assert_eq!(read(&image, 0x1000_1000), "arguments");
+}
+
+#[test]
 fn a_segment_may_begin_and_end_within_a_page() {
     // Two that lie side by side, and in the file the other way round.
     let second = ProgramHeader::load(0x32cd, b"second");
