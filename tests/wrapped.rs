@@ -16,7 +16,9 @@ use kgdbserver::Kvm;
 use kgdbserver::crashdir::{self, Found, Which};
 use kgdbserver::image::{Addr, Settings};
 use kgdbserver::kvm::Options;
+use kgdbserver::report::translation::Translation;
 use kgdbserver::verify::Verdict;
+use kgdbserver_arch::Va;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -658,6 +660,8 @@ fn textdumps_show_their_texts() {
         let error = kvm.read2(0xffff_ffff_8100_0000, &mut [0; 8]).unwrap_err().to_string();
         assert!(error.contains("holds no memory"), "{error}");
         assert!(kvm.walk_pages(|_| panic!("a textdump has no pages")));
+        let way = Translation::of(&kvm, kvm.space(), Va(0xffff_ffff_8100_0000)).text();
+        assert_eq!(way, "address   0xffffffff81000000\nfault     this image holds no memory\n");
     }
 }
 

@@ -4,6 +4,7 @@ use clap::Args;
 use kgdbserver::Kvm;
 use kgdbserver::kernel::{Process, Thread};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
@@ -33,12 +34,20 @@ impl Ps {
             (true, false) => write!(out, "{}", kgdbserver::report::threads(&report(kvm.threads()?)))?,
             (false, true) => writeln!(out, "{:#}", processes_json(&kvm)?)?,
             (false, false) => {
-                let threads = report(kvm.threads()?);
-                write!(out, "{}", kgdbserver::report::processes(&report(kvm.processes()?), &threads))?;
+                let (processes, threads) = processes(&kvm)?;
+                write!(out, "{}", kgdbserver::report::processes(&processes, &threads))?;
             }
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The processes, and the threads that they have. What both lists lack for one reason is said once.
+fn processes(kvm: &Kvm) -> Result<(Vec<Process>, Vec<Thread>), Failure> {
+    let (mut processes, threads) = (kvm.processes()?, kvm.threads()?);
+    let said: HashSet<String> = threads.problems.iter().map(ToString::to_string).collect();
+    processes.problems.retain(|problem| !said.contains(&problem.to_string()));
+    Ok((report(processes), report(threads)))
 }
 
 fn threads_json(kvm: &Kvm) -> Result<Value, Failure> {
@@ -67,7 +76,7 @@ fn thread_json(kvm: &Kvm, thread: &Thread) -> Value {
 }
 
 fn processes_json(kvm: &Kvm) -> Result<Value, Failure> {
-    let threads = report(kvm.threads()?);
+    let (processes, threads) = processes(kvm)?;
     let process = |process: &Process| {
         json!({
             "pid": process.pid,
@@ -77,6 +86,6 @@ fn processes_json(kvm: &Kvm) -> Result<Value, Failure> {
             "threads": threads.iter().filter(|thread| thread.pid == process.pid).count(),
         })
     };
-    let processes: Vec<Value> = report(kvm.processes()?).iter().map(process).collect();
+    let processes: Vec<Value> = processes.iter().map(process).collect();
     Ok(json!({ "schema": 1, "processes": processes }))
 }

@@ -4,7 +4,7 @@ use clap::Args;
 use kgdbserver::describe;
 use kgdbserver::image::Addr;
 use kgdbserver::report::translation::{Translation, flags, form, letters};
-use kgdbserver_arch::{Entry, Step};
+use kgdbserver_arch::{Entry, Fault, Step};
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::io::Write;
@@ -73,7 +73,8 @@ fn json(translation: &Translation<'_>) -> Value {
             "flags": form.map(|form| flags(&form, step.raw)),
         })
     };
-    let physical = walk.place.ok().and_then(|place| match place.at {
+    let somewhere = walk.place.ok().filter(|_| translation.fault() != Some(Fault::NoMemory));
+    let physical = somewhere.and_then(|place| match place.at {
         Addr::Phys(pa) => Some(pa.to_string()),
         _ => None,
     });

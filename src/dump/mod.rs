@@ -92,6 +92,10 @@ fn refuse(kvm: &Kvm, path: &Path, settings: &Settings<'_>) -> Result<()> {
     if there.is_some_and(|meta| !meta.is_file()) {
         return Err(Error::Usage(format!("{}: not a file", path.display())));
     }
+    if kvm.image().plain.is_none() && kvm.is_live() {
+        let why = "the devices do not tell where a running kernel has memory; FreeBSD since 14 dumps itself: savecore -L";
+        return Err(Error::Unsupported(why.into()));
+    }
     if kvm.image().plain.is_none() {
         return Err(Error::Unsupported(format!(
             "a {} keeps its page tables apart from memory, and other dumps have no place for them: it cannot be written \

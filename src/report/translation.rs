@@ -26,7 +26,7 @@ impl<'a> Translation<'a> {
         let offset = walk.place.and_then(|place| match place.at {
             Addr::Phys(pa) => kvm.image().memory.locate(pa),
             Addr::File(offset) => Ok(offset),
-            Addr::Virt(_) => Err(Fault::NoRegion),
+            Addr::Virt(Va(offset)) => kvm.image().memory.read(place.at, &mut [0]).map(|_| offset),
         });
         let name = super::symbol::Place::of(kvm, va).name().unwrap_or_default();
         Self { va, name, walk, offset }
@@ -40,6 +40,10 @@ impl<'a> Translation<'a> {
     /// A line for every step.
     pub fn text(&self) -> String {
         let mut lines = vec![("address", format!("{:#018x}  {}", self.va.0, self.name))];
+        if self.fault() == Some(Fault::NoMemory) {
+            lines.push(("fault", describe(Fault::NoMemory)));
+            return aligned(&lines);
+        }
         lines.extend(self.walk.region.map(|region| ("region", region_text(region))));
         if let Some(form) = self.walk.region.and_then(form) {
             let step = |step: &Step| ("", step_text(&form, step, self.walk.kept_at));
@@ -47,19 +51,27 @@ impl<'a> Translation<'a> {
         }
         match self.walk.place {
             Ok(Place { at: Addr::Phys(pa), .. }) => lines.push(("physical", format!("{:#018x}", pa.0))),
-            Ok(_) => lines.push(("stored", "by virtual address".into())),
+            Ok(_) => {}
             Err(why) => lines.push(("fault", describe(why))),
         }
         match (self.walk.place, self.offset) {
-            (Ok(Place { at: Addr::Virt(_), .. }) | Err(_), _) => {}
+            (Err(_), _) => {}
+            (Ok(Place { at: Addr::Virt(_), .. }), Ok(_)) => {
+                lines.push(("stored", "by virtual address".into()))
+            }
+            (Ok(Place { at: Addr::Virt(_), .. }), Err(why)) => lines.push(("fault", describe(why))),
             (Ok(_), Ok(offset)) => lines.push(("file", format!("byte {offset:#x}"))),
             (Ok(_), Err(why)) => lines.push(("file", describe(why))),
         }
-        lines.iter().fold(String::new(), |mut text, (name, value)| {
-            let _ = writeln!(text, "{}", format!("{name:<9} {value}").trim_end()); // writing to a String cannot fail
-            text
-        })
+        aligned(&lines)
     }
+}
+
+fn aligned(lines: &[(&str, String)]) -> String {
+    lines.iter().fold(String::new(), |mut text, (name, value)| {
+        let _ = writeln!(text, "{}", format!("{name:<9} {value}").trim_end()); // writing to a String cannot fail
+        text
+    })
 }
 
 /// The shape of a region's page tables.

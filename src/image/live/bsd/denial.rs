@@ -47,9 +47,9 @@ pub(super) fn of_process(system: &dyn System, pid: u32, error: &io::Error) -> Er
             format!("{DEBUG} is 0: run this as root")
         }
         Some(libc::EPERM | libc::EACCES) if !system.is_root() => {
-            "it is another user's: go on as root (--user root)".into()
+            "the process is another user's, or was: run this as root (with --live also --user root)".into()
         }
         _ => error.to_string(),
     };
-    Error::Unsupported(format!("process {pid}: {why}"))
+    Error::Unsupported(why)
 }

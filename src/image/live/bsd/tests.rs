@@ -405,7 +405,10 @@ fn arguments_and_environments_are_split() {
 fn why_a_process_is_closed_is_said() {
     let said = |fake: &Fake, number| denial::of_process(fake, 800, &errno(number)).to_string();
     let user = Fake { user: true, ..Fake::default() };
-    assert_eq!(said(&user, libc::EPERM), "process 800: it is another user's: go on as root (--user root)");
+    assert_eq!(
+        said(&user, libc::EPERM),
+        "the process is another user's, or was: run this as root (with --live also --user root)"
+    );
     let closed = user.int("security.bsd.unprivileged_proc_debug", 0);
     assert!(said(&closed, libc::EPERM).contains("unprivileged_proc_debug is 0"));
     assert!(said(&closed, libc::ESRCH).contains("no process has the number 800"));
