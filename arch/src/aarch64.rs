@@ -2,9 +2,10 @@
 
 use crate::bsd::{ANY_SIZE, u32_at, u64_at};
 use crate::linux;
+use crate::regs::{Run, slots};
 use crate::{
     Arch, Bsd, ByteOrder, DirectMap, Entry, Flags, FramePointer, Kept, Minidump, Mode, ModeField, Pa, Pcb,
-    Radix, Reg, Rights, Slot, TrapBase, TrapFrame,
+    Prstatus, Radix, Reg, Rights, Slot, TrapBase, TrapFrame,
 };
 
 const CORE: &str = "org.gnu.gdb.aarch64.core";
@@ -129,6 +130,14 @@ pub(crate) fn decode<const PAGE_SHIFT: u8, const LPA2: bool>(raw: u64, level: us
     }
 }
 
+/// sys/arm64/include/reg.h.
+static PRSTATUS: Prstatus = Prstatus {
+    bytes: 320,
+    pid: 40,
+    slots: &slots::<33>(&[Run { first: 0, count: 33, offset: 48, size: 8 }]),
+    narrow: &[Slot { reg: 33, offset: 312 }],
+};
+
 static FREEBSD: Bsd = Bsd {
     minidumps: &[Minidump {
         name: "FreeBSD minidump",
@@ -167,6 +176,7 @@ static FREEBSD: Bsd = Bsd {
     ],
     // `struct trapframe` (sys/arm64/include/frame.h) lies below what the entry makes its frame pointer. 14.0 widened two
     // status registers and added the address of the fault.
+    prstatus: Some(&PRSTATUS),
     traps: &[
         TrapFrame {
             since: 1_400_084,

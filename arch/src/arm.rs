@@ -2,9 +2,10 @@
 
 use crate::bsd::{ANY_SIZE, u32_at};
 use crate::full::{Base, RootVariable, first_proved, tables};
+use crate::regs::{Run, slots};
 use crate::{
     Arch, Bsd, By, ByteOrder, Entry, Facts, FramePointer, Kept, Located, Lost, Minidump, Mode, ModeField, Pa,
-    Pcb, Radix, Reg, Rights, Slot, TrapBase, TrapFrame,
+    Pcb, Prstatus, Radix, Reg, Rights, Slot, TrapBase, TrapFrame,
 };
 use crate::{aarch64, linux};
 
@@ -146,6 +147,14 @@ fn decode_lpae(raw: u64, level: usize) -> Entry {
     }
 }
 
+/// sys/arm/include/reg.h.
+static PRSTATUS: Prstatus = Prstatus {
+    bytes: 96,
+    pid: 24,
+    slots: &slots::<17>(&[Run { first: 0, count: 17, offset: 28, size: 4 }]),
+    narrow: &[],
+};
+
 static FREEBSD: Bsd = Bsd {
     minidumps: &[Minidump {
         name: "FreeBSD minidump",
@@ -190,6 +199,7 @@ static FREEBSD: Bsd = Bsd {
     }],
     outermost: &["swi_entry", "fork_trampoline"],
     // `struct trapframe` (sys/arm/include/frame.h). Handlers are jumped to, and return to this routine.
+    prstatus: Some(&PRSTATUS),
     traps: &[TrapFrame {
         since: 0,
         entry: |name| name == "exception_exit",

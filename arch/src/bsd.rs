@@ -1,4 +1,4 @@
-use crate::{Locate, Radix, Slot};
+use crate::{Locate, Prstatus, Radix, Slot};
 use std::ops::RangeInclusive;
 
 /// What one BSD fixes for one processor.
@@ -15,6 +15,9 @@ pub struct Bsd {
     /// How the code that traps and interrupts enter by leaves the interrupted registers on the stack, newest first; none
     /// where that is not known.
     pub traps: &'static [TrapFrame],
+    /// How its cores note a thread's registers: behind a head of a few words there is `struct reg` (`machine/reg.h`).
+    /// None where that is not known.
+    pub prstatus: Option<&'static Prstatus>,
 }
 
 /// The registers that a trap or an interrupt found, saved on the stack by the code it entered by. That code has no frame

@@ -4,7 +4,7 @@ use crate::bsd::{ANY_SIZE, u32_at};
 use crate::full::{Base, RootVariable, first_proved, tables};
 use crate::{
     Arch, Bsd, By, ByteOrder, Entry, Facts, FramePointer, Kept, Located, Lost, Minidump, Mode, ModeField, Pa,
-    Pcb, Radix, Reg, Rights, Slot,
+    Pcb, Prstatus, Radix, Reg, Rights, Slot,
 };
 use crate::{linux, x86_64};
 
@@ -126,6 +126,31 @@ fn decode_pae(raw: u64, level: usize) -> Entry {
     }
 }
 
+/// sys/i386/include/reg.h.
+static PRSTATUS: Prstatus = Prstatus {
+    bytes: 104,
+    pid: 24,
+    slots: &[
+        Slot { reg: 14, offset: 28 },
+        Slot { reg: 13, offset: 32 },
+        Slot { reg: 12, offset: 36 },
+        Slot { reg: 7, offset: 40 },
+        Slot { reg: 6, offset: 44 },
+        Slot { reg: 5, offset: 48 },
+        Slot { reg: 3, offset: 56 },
+        Slot { reg: 2, offset: 60 },
+        Slot { reg: 1, offset: 64 },
+        Slot { reg: 0, offset: 68 },
+        Slot { reg: 8, offset: 80 },
+        Slot { reg: 10, offset: 84 },
+        Slot { reg: 9, offset: 88 },
+        Slot { reg: 4, offset: 92 },
+        Slot { reg: 11, offset: 96 },
+        Slot { reg: 15, offset: 100 },
+    ],
+    narrow: &[],
+};
+
 static FREEBSD: Bsd = Bsd {
     // No direct map: the kernel reaches only what it maps. Since 12 it has an address space of its own, so its addresses
     // are low (kernbase 0x800000).
@@ -161,6 +186,7 @@ static FREEBSD: Bsd = Bsd {
     outermost: &["Xint0x80_syscall", "fork_trampoline"],
     // Since 12 entries run from a copy that no symbol names (the trampoline), and each pushes as many arguments as its
     // handler takes.
+    prstatus: Some(&PRSTATUS),
     traps: &[],
 };
 

@@ -116,6 +116,7 @@ static FREEBSD: Bsd = Bsd {
     }],
     outermost: &["fork_trampoline"],
     // As on 64 bits; the stack frame has two words of its own, and the label stands behind the call.
+    prstatus: None,
     traps: &[TrapFrame {
         since: 0,
         entry: |name| ["trapexit", "asttrapexit"].contains(&name),

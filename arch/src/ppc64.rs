@@ -2,9 +2,10 @@
 
 use crate::bsd::{ANY_SIZE, u32_at, u64_at};
 use crate::linux;
+use crate::regs::{Run, slots};
 use crate::{
-    Arch, Bsd, ByteOrder, DirectMap, Entry, FramePointer, Kept, Minidump, Mode, ModeField, Pa, Pcb, Radix,
-    Reg, Relocated, Rights, Slot, TrapBase, TrapFrame,
+    Arch, Bsd, ByteOrder, DirectMap, Entry, FramePointer, Kept, Minidump, Mode, ModeField, Pa, Pcb, Prstatus,
+    Radix, Reg, Relocated, Rights, Slot, TrapBase, TrapFrame,
 };
 
 const CORE: &str = "org.gnu.gdb.power.core";
@@ -126,6 +127,19 @@ pub(crate) fn entry(raw: u64, level: usize, shift: u8) -> Entry {
     }
 }
 
+/// sys/powerpc/include/reg.h.
+static PRSTATUS: Prstatus = Prstatus {
+    bytes: 344,
+    pid: 40,
+    slots: &slots::<35>(&[
+        Run { first: 0, count: 32, offset: 48, size: 8 },
+        Run { first: 35, count: 1, offset: 304, size: 8 },
+        Run { first: 36, count: 1, offset: 328, size: 8 },
+        Run { first: 32, count: 1, offset: 336, size: 8 },
+    ]),
+    narrow: &[Slot { reg: 34, offset: 312 }, Slot { reg: 37, offset: 320 }],
+};
+
 static FREEBSD: Bsd = Bsd {
     minidumps: &[Minidump {
         name: "FreeBSD minidump",
@@ -182,6 +196,7 @@ static FREEBSD: Bsd = Bsd {
     outermost: &["fork_trampoline"],
     // `struct trapframe` (sys/powerpc/include/frame.h), behind the stack frame's own six words. The linker wants a word
     // behind a call, and the label stands behind that.
+    prstatus: Some(&PRSTATUS),
     traps: &[TrapFrame {
         since: 0,
         entry: |name| ["trapexit", "asttrapexit"].contains(&name),

@@ -2,9 +2,10 @@
 
 use crate::bsd::{ANY_SIZE, u32_at, u64_at};
 use crate::linux;
+use crate::regs::{Run, slots};
 use crate::{
-    Arch, Bsd, ByteOrder, DirectMap, Entry, Flags, FramePointer, Kept, Minidump, Pa, Pcb, Radix, Reg, Rights,
-    Slot, TrapBase, TrapFrame,
+    Arch, Bsd, ByteOrder, DirectMap, Entry, Flags, FramePointer, Kept, Minidump, Pa, Pcb, Prstatus, Radix,
+    Reg, Rights, Slot, TrapBase, TrapFrame,
 };
 
 const CPU: &str = "org.gnu.gdb.riscv.cpu";
@@ -137,6 +138,22 @@ fn decode(raw: u64, level: usize) -> Entry {
     }
 }
 
+/// sys/riscv/include/reg.h.
+static PRSTATUS: Prstatus = Prstatus {
+    bytes: 312,
+    pid: 40,
+    slots: &slots::<32>(&[
+        Run { first: 1, count: 4, offset: 48, size: 8 },
+        Run { first: 5, count: 3, offset: 80, size: 8 },
+        Run { first: 28, count: 4, offset: 104, size: 8 },
+        Run { first: 8, count: 2, offset: 136, size: 8 },
+        Run { first: 18, count: 10, offset: 152, size: 8 },
+        Run { first: 10, count: 8, offset: 232, size: 8 },
+        Run { first: 32, count: 1, offset: 296, size: 8 },
+    ]),
+    narrow: &[],
+};
+
 static FREEBSD: Bsd = Bsd {
     minidumps: &[Minidump {
         name: "FreeBSD minidump",
@@ -208,6 +225,7 @@ static FREEBSD: Bsd = Bsd {
     ],
     outermost: &["cpu_exception_handler_user", "fork_trampoline"],
     // `struct trapframe` (sys/riscv/include/frame.h).
+    prstatus: Some(&PRSTATUS),
     traps: &[TrapFrame {
         since: 0,
         entry: |name| name == "cpu_exception_handler_supervisor",

@@ -5,7 +5,7 @@ use crate::full::{Base, RootVariable, first_proved, tables};
 use crate::linux;
 use crate::{
     Arch, Bsd, By, ByteOrder, DirectMap, Entry, Facts, Flags, FramePointer, Kept, Located, Lost, Minidump,
-    Pa, Pcb, Radix, Reg, Region, Rights, Slot, TrapBase, TrapFrame,
+    Pa, Pcb, Prstatus, Radix, Reg, Region, Rights, Slot, TrapBase, TrapFrame,
 };
 
 /// Core registers. gdb refuses a core feature without the x87 registers, so they are described although no kernel
@@ -190,6 +190,35 @@ fn is_trap_entry(name: &str) -> bool {
     vector || ["calltrap", "nmi_calltrap", "mchk_calltrap", "doreti_ast"].contains(&name)
 }
 
+/// sys/amd64/include/reg.h.
+static PRSTATUS: Prstatus = Prstatus {
+    bytes: 224,
+    pid: 40,
+    slots: &[
+        Slot { reg: 15, offset: 48 },
+        Slot { reg: 14, offset: 56 },
+        Slot { reg: 13, offset: 64 },
+        Slot { reg: 12, offset: 72 },
+        Slot { reg: 11, offset: 80 },
+        Slot { reg: 10, offset: 88 },
+        Slot { reg: 9, offset: 96 },
+        Slot { reg: 8, offset: 104 },
+        Slot { reg: 5, offset: 112 },
+        Slot { reg: 4, offset: 120 },
+        Slot { reg: 6, offset: 128 },
+        Slot { reg: 1, offset: 136 },
+        Slot { reg: 3, offset: 144 },
+        Slot { reg: 2, offset: 152 },
+        Slot { reg: 0, offset: 160 },
+        Slot { reg: 16, offset: 184 },
+        Slot { reg: 18, offset: 192 },
+        Slot { reg: 17, offset: 200 },
+        Slot { reg: 7, offset: 208 },
+        Slot { reg: 19, offset: 216 },
+    ],
+    narrow: &[],
+};
+
 static FREEBSD: Bsd = Bsd {
     minidumps: &[Minidump {
         name: "FreeBSD minidump",
@@ -229,6 +258,7 @@ static FREEBSD: Bsd = Bsd {
         },
     ],
     outermost: &["btext", "start_kernel", "fast_syscall_common", "fork_trampoline"],
+    prstatus: Some(&PRSTATUS),
     traps: &TRAPS,
 };
 
@@ -295,6 +325,7 @@ static DRAGONFLY: Bsd = Bsd {
         savectx: &[],
     }],
     outermost: &["fork_trampoline"],
+    prstatus: None,
     traps: &[],
 };
 

@@ -10,7 +10,7 @@ pub(crate) static LINUX: Linux = Linux {
     paging,
     bare: None,
     noted: &[],
-    prstatus: Prstatus { pid: 32, slots: PRSTATUS, narrow: &[Slot { reg: 33, offset: 376 }] },
+    prstatus: Prstatus { bytes: 392, pid: 32, slots: PRSTATUS, narrow: &[Slot { reg: 33, offset: 376 }] },
     switched: &[Switched {
         member: "thread.cpu_context",
         at: At::Member,

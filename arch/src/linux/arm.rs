@@ -11,7 +11,7 @@ pub(crate) static LINUX: Linux = Linux {
     paging,
     bare: None,
     noted: &[],
-    prstatus: Prstatus { pid: 24, slots: PRSTATUS, narrow: &[] },
+    prstatus: Prstatus { bytes: 148, pid: 24, slots: PRSTATUS, narrow: &[] },
     switched: &[
         // Since 5.16, where thread_info lies in the task (not on processors before ARMv7).
         Switched {

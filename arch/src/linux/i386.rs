@@ -12,7 +12,7 @@ pub(crate) static LINUX: Linux = Linux {
     paging,
     bare: Some(bare),
     noted: NOTED,
-    prstatus: Prstatus { pid: 24, slots: PRSTATUS, narrow: &[] },
+    prstatus: Prstatus { bytes: 144, pid: 24, slots: PRSTATUS, narrow: &[] },
     switched: &[
         // Since 4.9.
         Switched {

@@ -105,9 +105,11 @@ impl UserPaging {
     }
 }
 
-/// `struct elf_prstatus`, as the image's notes of type `NT_PRSTATUS` hold it.
+/// What a note of type `NT_PRSTATUS` holds: Linux's `struct elf_prstatus`, FreeBSD's `struct prstatus`.
 #[derive(Debug)]
 pub struct Prstatus {
+    /// Bytes in all.
+    pub bytes: usize,
     /// Bytes to `pr_pid`, which has 4.
     pub pid: usize,
     /// Registers in `pr_reg`; offsets from the start of the note.

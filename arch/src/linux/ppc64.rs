@@ -13,6 +13,7 @@ pub(crate) static LINUX: Linux = Linux {
     bare: None,
     noted: &[],
     prstatus: Prstatus {
+        bytes: 504,
         pid: 32,
         slots: PRSTATUS,
         // xer and cr.

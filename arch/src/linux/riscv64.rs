@@ -10,7 +10,7 @@ pub(crate) static LINUX: Linux = Linux {
     paging,
     bare: None,
     noted: &[],
-    prstatus: Prstatus { pid: 32, slots: PRSTATUS, narrow: &[] },
+    prstatus: Prstatus { bytes: 376, pid: 32, slots: PRSTATUS, narrow: &[] },
     switched: &[Switched {
         member: "thread",
         at: At::Member,

@@ -30,7 +30,7 @@ pub(crate) static LINUX: Linux = Linux {
         control("CR14", 14),
         control("CR15", 15),
     ],
-    prstatus: Prstatus { pid: 32, slots: PRSTATUS, narrow: &[] },
+    prstatus: Prstatus { bytes: 336, pid: 32, slots: PRSTATUS, narrow: &[] },
     switched: &[Switched {
         member: "thread.ksp",
         at: At::Pointer,

@@ -10,7 +10,7 @@ pub(crate) static LINUX: Linux = Linux {
     paging,
     bare: Some(bare),
     noted: NOTED,
-    prstatus: Prstatus { pid: 32, slots: PRSTATUS, narrow: &[] },
+    prstatus: Prstatus { bytes: 336, pid: 32, slots: PRSTATUS, narrow: &[] },
     switched: &[
         // Since 4.9.
         Switched {
