@@ -61,6 +61,13 @@ impl Space {
         Self { machine: self.machine, regions, memory: self.memory.clone() }
     }
 
+    /// Another space over the same memory, in which every address is a physical one. Those of 32-bit machines have more bits
+    /// (PAE, LPAE).
+    pub fn physical(&self) -> Self {
+        let all = Region { first: Va(0), last: Va(u64::MAX), via: Via::Linear(Pa(0)) };
+        Self { machine: Machine { ptr_bytes: 8, ..self.machine }, ..self.over(vec![all]) }
+    }
+
     /// The same of a running kernel with pages that are read once, for the time of one question; else the same.
     pub fn moment(self: &Arc<Self>) -> Arc<Self> {
         if !self.is_live() {
@@ -287,5 +294,21 @@ fn kept_at(region: &Region, va: Va) -> Option<u64> {
     match &region.via {
         Via::Entries { form, level, at } => Some(entry_at(form, *level, at.start, va.0 - region.first.0)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::ram::Ram;
+    use kgdbserver_arch::i386;
+
+    #[test]
+    fn physical_addresses_of_32_bit_machines_go_beyond_4_gib() {
+        let machine = Machine { arch: &i386::ARCH, big_endian: false, ptr_bytes: 4 };
+        let memory = Ram::from_iter([(0x1_0000_0ffc, vec![1, 2, 3, 4, 5, 6, 7, 8])]);
+        let space = Space::new(machine, Vec::new(), Arc::new(memory));
+        assert_eq!(space.physical().uint(Va(0x1_0000_1000), 4).unwrap(), 0x0807_0605);
+        assert!(space.physical().uint(Va(0x1000), 4).is_err());
     }
 }

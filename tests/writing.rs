@@ -15,7 +15,7 @@ use kgdbserver::image::overlay::LIMIT;
 use kgdbserver::kvm::{Kvm, Options};
 use kgdbserver::patch::Patch;
 use kgdbserver::{Error, Result};
-use kgdbserver_arch::{Pa, Region, Va, Via};
+use kgdbserver_arch::{Pa, Va};
 use rsp::{Client, GDB, LLDB, Server, digits, undigits};
 use std::io::{Read, Write};
 use std::path::Path;
@@ -166,8 +166,7 @@ mod overlay {
         let (saved, image) = raw();
         let hz = saved.built.facts.symbol("hz");
         let kvm = open(&saved, &image, false).with_overlay(LIMIT);
-        let all = Region { first: Va(0), last: Va(u64::MAX), via: Via::Linear(Pa(0)) };
-        let physical = kvm.space().over(vec![all]);
+        let physical = kvm.space().physical();
         assert_eq!(kvm.space().uint(Va(hz), 4).unwrap(), 100);
         let kgdbserver::image::Addr::Phys(Pa(pa)) = kvm.space().translate(Va(hz)).unwrap().at else {
             panic!("stored")

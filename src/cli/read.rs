@@ -1,10 +1,10 @@
 use super::files::Files;
 use super::{Failure, Named, Outcome, evaluate};
 use clap::Args;
-use kgdbserver::image::Addr;
+use kgdbserver::describe;
 use kgdbserver::kvm::number;
-use kgdbserver::{Kvm, describe};
-use kgdbserver_arch::{Fault, Pa, Va};
+use kgdbserver::space::Space;
+use kgdbserver_arch::Va;
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
@@ -42,17 +42,20 @@ impl Read {
         let address = evaluate(&kvm, address)?.0;
         let length = number(&length.to_string_lossy())
             .ok_or_else(|| Failure::Usage(format!("{}: not a number of bytes", length.display())))?;
-        self.print(&kvm, address, length)
+        match self.physical {
+            true => self.print(&kvm.space().physical(), address, length),
+            false => self.print(kvm.space(), address, length),
+        }
     }
 
-    fn print(&self, kvm: &Kvm, address: u64, length: u64) -> Outcome {
+    fn print(&self, space: &Space, address: u64, length: u64) -> Outcome {
         let mut out = std::io::stdout().lock();
         let mut done = 0;
         let mut buf = vec![0; usize::try_from(length.min(CHUNK)).unwrap_or_default()];
         while done < length {
             let wanted = usize::try_from((length - done).min(CHUNK)).unwrap_or_default();
             let at = address.wrapping_add(done);
-            let (got, fault) = self.read(kvm, at, buf.get_mut(..wanted).unwrap_or_default());
+            let (got, fault) = space.read_prefix(Va(at), buf.get_mut(..wanted).unwrap_or_default());
             let bytes = buf.get(..got).unwrap_or_default();
             if self.raw {
                 out.write_all(bytes)?
@@ -68,21 +71,6 @@ impl Read {
         }
         out.flush()?;
         Ok(ExitCode::SUCCESS)
-    }
-
-    fn read(&self, kvm: &Kvm, at: u64, buf: &mut [u8]) -> (usize, Option<Fault>) {
-        if !self.physical {
-            return kvm.space().read_prefix(Va(at), buf);
-        }
-        let mut done = 0;
-        while done < buf.len() {
-            let here = Addr::Phys(Pa(at.wrapping_add(done as u64)));
-            match kvm.image().memory.read(here, buf.get_mut(done..).unwrap_or_default()) {
-                Ok(got) => done += got,
-                Err(why) => return (done, Some(why)),
-            }
-        }
-        (done, None)
     }
 }
 

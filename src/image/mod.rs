@@ -20,6 +20,8 @@ mod minidump;
 mod moment;
 mod no_memory;
 mod notes;
+#[cfg(test)]
+mod odd;
 pub mod overlay;
 mod packed;
 mod page_cache;

@@ -4,7 +4,7 @@
 //! what stands in one page fits together, and a question about a live kernel costs one system call for each page, not for
 //! each pointer. It lasts for one question; the next one reads again.
 
-use super::{Addr, Census, Memory};
+use super::{Addr, Census, Memory, Unwritten};
 use kgdbserver_arch::{Fault, Pa, Va};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -62,12 +62,21 @@ impl Memory for Moment {
         copied.map_or_else(|| self.memory.read(at, buf), Ok)
     }
 
+    /// What is written in a moment is not seen in it.
+    fn write(&self, at: Addr, data: &[u8], va: Va) -> Result<usize, Unwritten> {
+        self.memory.write(at, data, va)
+    }
+
     fn locate(&self, pa: Pa) -> Result<u64, Fault> {
         self.memory.locate(pa)
     }
 
     fn pages(&self) -> Box<dyn Iterator<Item = Pa> + '_> {
         self.memory.pages()
+    }
+
+    fn left_out(&self) -> Box<dyn Iterator<Item = Pa> + '_> {
+        self.memory.left_out()
     }
 
     fn census(&self) -> Census {
@@ -82,6 +91,7 @@ impl Memory for Moment {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::odd::{Odd, check, check_write};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// Memory of two pages and a half whose bytes tell how often it was read.
@@ -119,6 +129,13 @@ mod tests {
     fn byte(memory: &Moment, pa: u64) -> Result<u8, Fault> {
         let mut byte = [0xff];
         memory.read(Addr::Phys(Pa(pa)), &mut byte).map(|_| byte[0])
+    }
+
+    #[test]
+    fn it_hides_nothing() {
+        let moment = Moment::new(Arc::new(Odd));
+        check(&moment);
+        check_write(&moment);
     }
 
     #[test]

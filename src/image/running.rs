@@ -28,7 +28,24 @@ impl Memory for Running {
         self.0.pages()
     }
 
+    fn left_out(&self) -> Box<dyn Iterator<Item = Pa> + '_> {
+        self.0.left_out()
+    }
+
     fn census(&self) -> Census {
         self.0.census()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::odd::{Odd, check, check_write};
+
+    #[test]
+    fn it_hides_nothing() {
+        let running = Running(Arc::new(Odd));
+        check(&running);
+        check_write(&running);
     }
 }

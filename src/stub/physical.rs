@@ -3,9 +3,8 @@
 
 use super::encode;
 use super::front::{Reply, Session};
-use crate::image::Addr;
-use crate::{Error, Kvm, Result, describe};
-use kgdbserver_arch::{Pa, Region, Va, Via};
+use crate::{Kvm, Result};
+use kgdbserver_arch::Va;
 
 /// `qqemu.Supported`: which of QEMU's own packets there are.
 pub(super) fn supported(_: &mut Session, _: &[u8]) -> Reply {
@@ -26,22 +25,12 @@ pub(super) fn set_mode(session: &mut Session, arguments: &[u8]) -> Reply {
 
 /// Reads physical memory; short at what cannot be read.
 pub(super) fn read(kvm: &Kvm, pa: u64, buf: &mut [u8]) -> Result<usize> {
-    let mut done = 0;
-    while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
-        let Some(at) = pa.checked_add(done as u64) else { break };
-        match kvm.space().memory().read(Addr::Phys(Pa(at)), rest) {
-            Ok(got) => done += got,
-            Err(why) if done == 0 => return Err(Error::Unsupported(describe(why))),
-            Err(_) => break,
-        }
-    }
-    Ok(done)
+    kvm.space().physical().read(Va(pa), buf)
 }
 
 /// Writes physical memory; short at what cannot be written.
 pub(super) fn write(kvm: &Kvm, pa: u64, data: &[u8], who: &str) -> Result<usize> {
-    let all = Region { first: Va(0), last: Va(u64::MAX), via: Via::Linear(Pa(0)) };
-    kvm.write_in(&kvm.space().over(vec![all]), Va(pa), data, who)
+    kvm.write_in(&kvm.space().physical(), Va(pa), data, who)
 }
 
 /// The rest of a page that cannot be read.

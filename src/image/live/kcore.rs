@@ -71,6 +71,10 @@ impl Memory for Running {
         self.memory.pages()
     }
 
+    fn left_out(&self) -> Box<dyn Iterator<Item = Pa> + '_> {
+        self.memory.left_out()
+    }
+
     fn census(&self) -> Census {
         self.memory.census()
     }
@@ -105,6 +109,11 @@ mod tests {
         let flags: Vec<u8> = [OFFLINE, OFFLINE, 0].iter().flat_map(|flags| flags.to_ne_bytes()).collect();
         let flags = Some(PageFlags::new(file(&flags)));
         Running { memory: Arc::new(Stretches::new(source, &[all])), flags, writer: None }
+    }
+
+    #[test]
+    fn it_hides_nothing() {
+        crate::image::odd::check(&Running { memory: Arc::new(crate::image::odd::Odd), flags: None });
     }
 
     #[test]

@@ -25,6 +25,11 @@ impl Memory for Counting {
     }
 }
 
+#[test]
+fn it_hides_nothing() {
+    crate::image::odd::check(&Overlay::new(Arc::new(crate::image::odd::Odd), 0));
+}
+
 fn overlay(limit: usize) -> Overlay {
     Overlay::new(Arc::new(Counting), limit)
 }
