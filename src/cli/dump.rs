@@ -1,5 +1,5 @@
 use super::files::Files;
-use super::{Failure, Named, Outcome, wrapping};
+use super::{Failure, Named, Outcome, ending, wrapping};
 use clap::{Args, ValueEnum};
 use kgdbserver::dump::{self, Format, Packing, Settings, Written};
 use kgdbserver::image::overlay;
@@ -69,8 +69,7 @@ impl Dump {
         }
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
-        let handler = move || stopped.store(true, Ordering::Relaxed);
-        ctrlc::set_handler(handler).map_err(|error| Failure::Usage(error.to_string()))?;
+        ending::on_signal(move || stopped.store(true, Ordering::Relaxed))?;
         let progress = wrapping::progress("writing");
         let progress = |done, total| progress(done, total);
         let format = self.format.format();

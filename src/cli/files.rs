@@ -1,14 +1,19 @@
 //! Which of the arguments are the kernel and the image.
 
-use super::{Failure, Named};
+use super::{Failure, Named, ending};
 use kgdbserver::image::live::{Device, User};
 use kgdbserver::image::{self, Settings, Store};
 use kgdbserver::kernel::Hints;
 use kgdbserver::kvm::{Kvm, Options};
+use kgdbserver::qmp::Qmp;
 use kgdbserver::symbols;
 use kgdbserver_arch::Pa;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The status of a shell's command that SIGINT ended.
+const INTERRUPTED: i32 = 130;
 
 /// The files of a command line.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -106,19 +111,27 @@ impl Files {
 
     /// Opens them, and says on stderr what is to be known about them.
     pub(super) fn open(&self, named: &Named) -> Result<Kvm, Failure> {
-        self.open_as(named, false)
+        Ok(self.open_as(named, false)?.held_still()?)
     }
 
-    /// The same, perhaps for writing too.
+    /// The same, perhaps for writing too. A guest is held still for single questions only.
     pub(super) fn open_as(&self, named: &Named, write: bool) -> Result<Kvm, Failure> {
         let image = self.image.as_deref().ok_or_else(|| Failure::Usage("no image".into()))?;
         let user = User::find(named.user.as_deref());
+        let qmp = named.qmp.as_deref().map(Qmp::new).transpose()?.map(Arc::new);
+        if let Some(qmp) = qmp.clone().filter(|_| named.pause) {
+            ending::on_signal(move || {
+                qmp.let_go();
+                std::process::exit(INTERRUPTED);
+            })?;
+        }
         let options = Options {
             kernel: self.kernel.clone(),
             btf: named.btf.clone(),
             resolver: None,
             write,
-            qmp: named.qmp.clone(),
+            qmp,
+            pause: named.pause,
             force: named.force,
             image: Settings { parts: self.parts.clone(), ..named.wrapping.settings() },
             raw_memory: named.raw_memory.clone(),

@@ -5,6 +5,7 @@ mod debugger;
 mod demo;
 mod dmesg;
 mod dump;
+mod ending;
 mod files;
 mod info;
 mod modules;
@@ -134,6 +135,9 @@ struct Named {
     /// The image is the memory of a QEMU guest that runs; its QEMU tells the registers of running threads by this socket.
     #[arg(long, value_name = "SOCKET")]
     qmp: Option<PathBuf>,
+    /// Stop the guest for the time of each command or question, so that all of it is of one moment, and let it go on.
+    #[arg(long, requires = "qmp")]
+    pause: bool,
     /// Believe what FILE tells of a Linux kernel: its VMCOREINFO, as text.
     #[arg(long, value_name = "FILE")]
     vmcoreinfo: Option<PathBuf>,

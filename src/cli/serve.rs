@@ -4,7 +4,7 @@ use super::files::Files;
 use super::port_file::PortFile;
 use super::ready::Ready;
 use super::writing::WritingArgs;
-use super::{Failure, Named, Outcome};
+use super::{Failure, Named, Outcome, ending};
 use clap::Args;
 use kgdbserver::Kvm;
 use kgdbserver::stub::serve::{Address, Listener, Server};
@@ -82,6 +82,16 @@ impl Serve {
 impl How {
     /// Serves an image until the process is told to end.
     pub(super) fn serve(&self, kvm: Kvm) -> Outcome {
+        let guest = kvm.guest().cloned();
+        let ended = self.serve_it(kvm);
+        // A debugger's question may still hold it.
+        if let Some(guest) = guest {
+            guest.let_go();
+        }
+        ended
+    }
+
+    fn serve_it(&self, kvm: Kvm) -> Outcome {
         let kvm = Arc::new(kvm);
         let writing = self.writing.allowed(&kvm)?;
         let server = Server::new(kvm.clone()).serve_files(self.serve_files).with_writing(writing)?;
@@ -119,7 +129,7 @@ fn with_debugger(kvm: &Kvm, server: Server, debugger: Debugger, program: &str) -
     let port = listener.port().unwrap_or(0);
     server.prepare();
     // ^C is the debugger's: it interrupts what the debugger does, and must not end the server.
-    ctrlc::set_handler(|| {}).map_err(|error| Failure::Usage(error.to_string()))?;
+    ending::on_signal(|| {})?;
     std::thread::spawn(move || listener.serve(&server, false));
     debugger.run(program, kvm, port)
 }
@@ -128,7 +138,7 @@ fn with_debugger(kvm: &Kvm, server: Server, debugger: Debugger, program: &str) -
 fn serve_until_told(listener: &Arc<Listener>, server: Server, once: bool) -> Outcome {
     let (told, ended) = mpsc::channel();
     let served = told.clone();
-    ctrlc::set_handler(move || drop(told.send(Ok(())))).map_err(|error| Failure::Usage(error.to_string()))?;
+    ending::on_signal(move || drop(told.send(Ok(()))))?;
     let listener = listener.clone();
     std::thread::spawn(move || served.send(listener.serve(&server, once)));
     match ended.recv() {

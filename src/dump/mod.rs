@@ -68,6 +68,7 @@ pub struct Written {
 /// A file is there already, or cannot be written; an image whose memory alone would not be a dump; it was told to stop.
 pub fn write(kvm: &Kvm, path: &Path, settings: &Settings<'_>) -> Result<Written> {
     refuse(kvm, path, settings)?;
+    let _still = kvm.still()?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let new = tempfile::NamedTempFile::new_in(folder).map_err(Error::io(path))?;
     let job = Job { kvm, image: kvm.image(), file: new.as_file(), path, settings };

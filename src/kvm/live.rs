@@ -83,6 +83,7 @@ impl Kvm {
 
     /// One question to the kernel.
     pub(super) fn ask<T>(&self, question: impl FnOnce(&dyn Kernel, &Space) -> Result<T>) -> Result<T> {
+        let _still = self.still()?;
         question(self.kernel()?, &self.space.moment())
     }
 
@@ -92,6 +93,7 @@ impl Kvm {
         &self,
         walk: impl Fn(&dyn Kernel, &Space) -> Result<Listing<T>>,
     ) -> Result<Listing<T>> {
+        let _still = self.still()?;
         let mut best = self.ask(&walk);
         for _ in 1..if self.is_live() { WALKS } else { 1 } {
             let lost =

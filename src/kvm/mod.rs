@@ -31,7 +31,7 @@ use crate::image::{self, Census, Image, Overlay, RawMemory, Source, Store, raw};
 use crate::kernel::frames::{self, Frame, Rules, Traps};
 use crate::kernel::{self, Evidence, Found, Hints, Kernel, Listing, Process, Thread, unwind};
 use crate::pages::{self, Page};
-use crate::qmp::Qmp;
+use crate::qmp::{Paused, Qmp};
 use crate::space::Space;
 use crate::symbols::loaded::Loaded;
 use crate::symbols::{Resolver, Symbols};
@@ -65,8 +65,10 @@ pub struct Options {
     /// Raw memory may be written, or that of the kernel that runs. A dump's may not: [`Kvm::with_overlay`] changes what is
     /// seen of it.
     pub write: bool,
-    /// The raw memory is that of a guest that runs, and its QEMU is asked for registers by this socket.
-    pub qmp: Option<std::path::PathBuf>,
+    /// The raw memory is that of a guest that runs, and this QEMU is asked for its registers.
+    pub qmp: Option<Arc<Qmp>>,
+    /// That guest is stopped for the time of each question ([`Kvm::still`]).
+    pub pause: bool,
 }
 
 /// A kernel image, opened.
@@ -83,6 +85,9 @@ pub struct Kvm {
     writable: bool,
     overlay: Option<Arc<Overlay>>,
     qmp: Option<Arc<Qmp>>,
+    pause: bool,
+    /// Keeps the guest still as long as the handle lives.
+    held: Option<Arc<Paused>>,
     /// Registers of threads that run, by the addresses of their structures.
     running: OnceLock<HashMap<Va, Registers>>,
     kernel: OnceLock<Result<Box<dyn Kernel>>>,
@@ -178,15 +183,17 @@ impl Kvm {
         };
         let mut image = image?;
         let is_raw = image.format == RawMemory::NAME;
-        let qmp = options.qmp.as_deref().map(Qmp::new).transpose()?.map(Arc::new);
+        let qmp = options.qmp;
         if qmp.is_some() {
             if !is_raw {
                 return Err(Error::Usage(format!("a {} is no memory of a guest that runs", image.format)));
             }
             image.memory = Arc::new(Running(image.memory));
         }
+        let paused = qmp.as_ref().filter(|_| options.pause).map(Qmp::pause).transpose()?;
         let kvm = Self::assemble(image, given, options.hints, &corefile, &settings)?;
-        Ok(Self { writable: options.write && is_raw, qmp, ..kvm })
+        drop(paused);
+        Ok(Self { writable: options.write && is_raw, qmp, pause: options.pause, ..kvm })
     }
 
     fn assemble(
@@ -229,6 +236,8 @@ impl Kvm {
             writable: false,
             overlay: None,
             qmp: None,
+            pause: false,
+            held: None,
             running: OnceLock::new(),
             kernel,
             loaded: OnceLock::new(),

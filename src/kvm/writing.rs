@@ -87,6 +87,8 @@ impl Kvm {
             own: self.own.clone(),
             writable: self.writable,
             qmp: self.qmp.clone(),
+            pause: self.pause,
+            held: self.held.clone(),
             ..other
         }
     }

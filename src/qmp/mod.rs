@@ -1,7 +1,10 @@
-//! QEMU's machine protocol, as far as registers of a guest's CPUs are had by it: JSON, a line each
+//! QEMU's machine protocol, as far as registers of a guest's CPUs are had by it, and the guest is held still: JSON, a line each
 //! (docs/interop/qmp-spec of QEMU).
 
+mod pause;
 mod registers;
+
+pub use pause::Paused;
 
 use crate::{Error, Result};
 use kgdbserver_arch::{Machine, Registers};
@@ -9,6 +12,7 @@ use serde_json::{Value, json};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// QEMU answers at once.
@@ -19,9 +23,10 @@ const LINE_LIMIT: u64 = 16 << 20;
 const EVENTS: usize = 1000;
 
 /// Where a QEMU can be asked. Its socket serves one client at a time, so it is connected to for each question only.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Qmp {
     path: PathBuf,
+    held: Mutex<pause::Held>,
 }
 
 impl Qmp {
@@ -30,9 +35,8 @@ impl Qmp {
     /// # Errors
     /// Nobody listens on that socket, or who does is no QEMU.
     pub fn new(path: &Path) -> Result<Self> {
-        let qmp = Self { path: path.to_owned() };
         Connection::open(path)?;
-        Ok(qmp)
+        Ok(Self { path: path.to_owned(), held: Mutex::default() })
     }
 
     /// The registers of each CPU, by its number. The guest is not stopped for it: each CPU tells its own, while the others

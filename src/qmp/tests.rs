@@ -1,5 +1,6 @@
 use super::*;
 use std::os::unix::net::UnixListener;
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 const X86: &str = "
@@ -104,7 +105,7 @@ fn events_are_passed_over() {
         r#"{"event": "RTC_CHANGE"}"#,
         r#"{"return": "\r\nCPU#0\r\nRAX=0000000000000007\r\n"}"#,
     ]);
-    let qmp = Qmp { path: folder.path().join("qmp") };
+    let qmp = Qmp { path: folder.path().join("qmp"), held: Mutex::default() };
     let cpus = qmp.registers(machine("x86_64")).unwrap();
     assert_eq!(cpus.first().unwrap().1.known().collect::<Vec<_>>(), [("rax", 7)]);
     assert!(told.join().unwrap()[1].contains("info registers -a"));
@@ -123,4 +124,76 @@ fn who_is_no_qemu_is_told_from_one() {
     says(&[], "QEMU hung up");
     let error = Qmp::new(Path::new("/nonexistent/qmp")).unwrap_err().to_string();
     assert!(error.starts_with("/nonexistent/qmp"), "{error}");
+}
+
+/// A QEMU in some state that notes what it is told, for as many clients as come one after the other.
+fn stateful(status: &'static str, running: bool) -> (tempfile::TempDir, Arc<Qmp>, Arc<Mutex<Vec<String>>>) {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(folder.path().join("qmp")).unwrap();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let notes = told.clone();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            writeln!(stream.get_mut(), "{GREETING}").unwrap();
+            let mut request = String::new();
+            while stream.read_line(&mut request).is_ok_and(|got| got > 0) {
+                let command: Value = serde_json::from_str(&request).unwrap();
+                let answer = match command["execute"].as_str().unwrap() {
+                    "query-status" => json!({ "return": { "running": running, "status": status } }),
+                    "qmp_capabilities" => json!({ "return": {} }),
+                    other => {
+                        notes.lock().unwrap().push(other.to_owned());
+                        json!({ "return": {} })
+                    }
+                };
+                writeln!(stream.get_mut(), "{answer}").unwrap();
+                request.clear();
+            }
+        }
+    });
+    let qmp = Arc::new(Qmp::new(&folder.path().join("qmp")).unwrap());
+    (folder, qmp, told)
+}
+
+#[test]
+fn a_guest_is_stopped_once_and_goes_on_after_the_last() {
+    let (_folder, qmp, told) = stateful("running", true);
+    let (one, other) = (qmp.pause().unwrap(), qmp.pause().unwrap());
+    drop(one);
+    assert_eq!(*told.lock().unwrap(), ["stop"]);
+    drop(other);
+    assert_eq!(*told.lock().unwrap(), ["stop", "cont"]);
+    drop(qmp.pause().unwrap());
+    assert_eq!(told.lock().unwrap().len(), 4);
+}
+
+#[test]
+fn a_guest_that_did_not_run_does_not_after() {
+    let (_folder, qmp, told) = stateful("paused", false);
+    drop(qmp.pause().unwrap());
+    qmp.let_go();
+    assert!(told.lock().unwrap().is_empty());
+}
+
+#[test]
+fn who_ends_lets_the_guest_go_and_nobody_stops_it_again() {
+    let (_folder, qmp, told) = stateful("running", true);
+    let held = qmp.pause().unwrap();
+    qmp.let_go();
+    assert_eq!(*told.lock().unwrap(), ["stop", "cont"]);
+    assert!(qmp.pause().unwrap_err().to_string().contains("the guest was let go"));
+    drop(held);
+    assert_eq!(told.lock().unwrap().len(), 2);
+}
+
+#[test]
+fn a_guest_goes_on_when_its_holder_panics() {
+    let (_folder, qmp, told) = stateful("running", true);
+    let holder = thread::spawn(move || {
+        let _held = qmp.pause().unwrap();
+        panic!("as a test");
+    });
+    assert!(holder.join().is_err());
+    assert_eq!(*told.lock().unwrap(), ["stop", "cont"]);
 }

@@ -146,7 +146,10 @@ pub(super) fn run(target: &KernelTarget, line: &str, console: &mut Console<'_>) 
     let words: Vec<&str> = line.split_whitespace().collect();
     let (name, arguments) = words.split_first().unwrap_or((&"help", &[]));
     let done = match find(name) {
-        Some(command) => (command.run)(target, arguments, console),
+        Some(command) => match target.kvm.still() {
+            Ok(_still) => (command.run)(target, arguments, console),
+            Err(error) => Err(Failed::Said(error.to_string())),
+        },
         None => Err(Failed::Said(unknown(name))),
     };
     if let Err(Failed::Said(text)) = done {
