@@ -44,7 +44,7 @@ impl Space {
     }
 
     /// The lowest and the highest address around one in which the same region counts, or none.
-    fn undisputed(&self, va: Va) -> (Va, Va) {
+    pub(crate) fn undisputed(&self, va: Va) -> (Va, Va) {
         let (mut first, mut last) = (Va(0), Va(u64::MAX));
         for region in self.regions() {
             if region.contains(va) {

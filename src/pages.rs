@@ -1,7 +1,7 @@
 //! Every page of an image: what kvm_walk_pages(3) reports.
 
 use crate::image::{Addr, Image};
-use crate::space::{Place, Space};
+use crate::space::Space;
 use kgdbserver_arch::{Fault, Pa, Region, Rights, Va, Via};
 use std::ops::Range;
 
@@ -41,7 +41,9 @@ pub(crate) fn walk(image: &Image, space: &Space, mut each: impl FnMut(&Page) -> 
     }
     let mut seen = Runs::default();
     let tables = space.regions().iter().filter(|region| !matches!(region.via, Via::Linear(_)));
-    for (va, paddr, rights) in tables.flat_map(|region| mapped_pages(region, space, len)) {
+    for (va, paddr, rights) in
+        tables.flat_map(|region| runs(region, space, len)).flat_map(|run| run.pages(len))
+    {
         // Page tables can name far more pages than the image has; only its own can come again below.
         if !matches!(image.memory.locate(paddr), Err(Fault::NotInImage(_))) {
             seen.add(paddr.0 >> image.page_shift);
@@ -95,43 +97,64 @@ fn in_direct_map(region: &Region, pa: Pa) -> Option<Va> {
     region.first.checked_add(pa.0.checked_sub(first.0)?).filter(|va| region.contains(*va))
 }
 
-/// The pages that a region's tables map.
-fn mapped_pages<'a>(
-    region: &'a Region,
-    space: &'a Space,
-    len: u64,
-) -> Box<dyn Iterator<Item = (Va, Pa, Option<Rights>)> + 'a> {
-    match &region.via {
-        Via::Hash { table, at } => {
-            let place = |va: Va| match space.translate(va).ok()? {
-                Place { at: Addr::Phys(pa), rights, .. } => Some((va, pa, rights)),
-                _ => None,
-            };
-            let all = space.hashed(table, at.start).into_iter();
-            Box::new(all.filter(|va| region.contains(*va)).filter_map(place))
-        }
-        _ => Box::new(mapped_in_order(region, space, len)),
+/// Addresses side by side that lead to physical memory side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) va: Va,
+    pub(crate) pa: Pa,
+    /// Bytes; not 0.
+    pub(crate) len: u64,
+    pub(crate) rights: Option<Rights>,
+}
+
+impl Run {
+    /// Whether `next` goes on where this ends.
+    pub(crate) fn leads_to(&self, next: &Self) -> bool {
+        let follows = |from: u64, to: u64| from.checked_add(self.len) == Some(to);
+        follows(self.va.0, next.va.0) && follows(self.pa.0, next.pa.0) && self.rights == next.rights
+    }
+
+    /// Its pages of `len` bytes; of the last one perhaps only a part.
+    fn pages(self, len: u64) -> impl Iterator<Item = (Va, Pa, Option<Rights>)> {
+        let offsets = std::iter::successors(Some(0), move |offset: &u64| offset.checked_add(len));
+        let within = offsets.take_while(move |offset| *offset < self.len);
+        within.map(move |offset| (Va(self.va.0 + offset), Pa(self.pa.0.wrapping_add(offset)), self.rights))
     }
 }
 
-fn mapped_in_order(
-    region: &Region,
-    space: &Space,
-    len: u64,
-) -> impl Iterator<Item = (Va, Pa, Option<Rights>)> {
-    let last = region.last;
+/// What is mapped of a region, in ascending order: a run for each entry of its page tables. Pages have `len` bytes.
+pub(crate) fn runs<'a>(region: &'a Region, space: &'a Space, len: u64) -> Box<dyn Iterator<Item = Run> + 'a> {
+    match &region.via {
+        Via::Hash { table, at } => {
+            let all = space.hashed(table, at.start).into_iter();
+            Box::new(all.filter(|va| region.contains(*va)).filter_map(|va| run(region, space, va)))
+        }
+        _ => Box::new(runs_in_order(region, space, len)),
+    }
+}
+
+fn runs_in_order(region: &Region, space: &Space, len: u64) -> impl Iterator<Item = Run> {
     let mut next = Some(region.first);
     std::iter::from_fn(move || {
         loop {
-            let va = next.filter(|va| *va <= last)?;
-            if let Ok(place) = space.translate(va) {
-                next = va.checked_add(len);
-                if let Addr::Phys(pa) = place.at {
-                    return Some((va, pa, place.rights));
-                }
-            } else {
-                next = va.checked_add(space.hole(va).next_multiple_of(len));
+            let va = next.filter(|va| *va <= region.last)?;
+            let found = run(region, space, va);
+            let hole = || space.hole(va).checked_next_multiple_of(len).unwrap_or(u64::MAX);
+            next = va.checked_add(found.map_or_else(hole, |run| run.len));
+            if found.is_some() {
+                return found;
             }
         }
     })
+}
+
+/// What is mapped side by side from an address on, within its region and up to where another one counts.
+fn run(region: &Region, space: &Space, va: Va) -> Option<Run> {
+    let place = space.translate(va).ok()?;
+    let last = region.last.min(space.undisputed(va).1);
+    let left = (last.0 - va.0).saturating_add(1);
+    match place.at {
+        Addr::Phys(pa) => Some(Run { va, pa, len: place.bytes.min(left), rights: place.rights }),
+        _ => None,
+    }
 }

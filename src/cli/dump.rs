@@ -1,7 +1,7 @@
 use super::files::Files;
 use super::{Failure, Named, Outcome, ending, wrapping};
 use clap::{Args, ValueEnum};
-use kgdbserver::dump::{self, Format, Packing, Settings, Written};
+use kgdbserver::dump::{self, Abi, Format, Packing, Settings, Written};
 use kgdbserver::image::overlay;
 use kgdbserver::patch::Patch;
 use std::ffi::OsString;
@@ -39,18 +39,24 @@ pub(super) struct Dump {
 enum Name {
     /// ELF core; pages of zeros are holes of the file
     Elf,
+    /// the same; that of a FreeBSD minidump is for a gdb that does not know FreeBSD
+    ElfLinux,
     /// makedumpfile's format, packed by zstd
     KdumpZstd,
     /// the same, packed by zlib
     KdumpZlib,
+    /// a FreeBSD minidump as it is, unpacked and decrypted
+    Minidump,
 }
 
 impl Name {
     fn format(self) -> Format {
         match self {
-            Self::Elf => Format::Elf,
+            Self::Elf => Format::Elf(Abi::FreeBsd),
+            Self::ElfLinux => Format::Elf(Abi::Linux),
             Self::KdumpZstd => Format::Kdump(Packing::Zstd),
             Self::KdumpZlib => Format::Kdump(Packing::Zlib),
+            Self::Minidump => Format::Minidump,
         }
     }
 }

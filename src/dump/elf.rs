@@ -1,43 +1,56 @@
 //! An ELF core as the kernel that kexec starts shows one in `/proc/vmcore`: physical memory, with the virtual addresses at which
 //! the kernel maps it. Pages that were left out are what a segment's memory has more than its file, as makedumpfile does it.
 
+use super::headers::{self, Kind};
 use super::linux::{self, DirectMap};
+use super::mapped::Mapped;
 use super::notes::Notes;
 use super::plan::Plan;
-use super::{Job, Written, headers, is_zero};
+use super::{Abi, CHUNK, Job, Written, threads};
+use crate::image::elf::{HEADERS_LIMIT, PT_DUMP_DELTA};
 use crate::{Error, Result};
 use goblin::elf::ProgramHeader;
+use goblin::elf::header::{ELFOSABI_FREEBSD, ELFOSABI_LINUX, ELFOSABI_NONE, ELFOSABI_STANDALONE};
 use goblin::elf::program_header::{PF_R, PF_W, PF_X, PT_LOAD, PT_NOTE};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 /// Memory begins at a multiple of this in the file, so that it can be mapped, and zeros can be holes.
 const ALIGNMENT: u64 = 4096;
-/// Bytes read at a time.
-const CHUNK: u64 = 1 << 20;
-/// Where FreeBSD loaded its kernel, and the brand of its dumps.
-const PT_DUMP_DELTA: u32 = 0x6fb5_d000;
-const STANDALONE: u8 = 255;
 /// Tries to write memory of which more and more turns out to be unreadable.
 const TRIES: usize = 4;
+/// What the kernel maps is taken for anything, if nothing else is told.
+const ALL_RIGHTS: u32 = PF_R | PF_W | PF_X;
 
 /// A segment: memory, and where it lies in the file.
-struct Segment {
-    pa: u64,
-    len: u64,
+pub(super) struct Segment {
+    pub(super) pa: u64,
+    pub(super) len: u64,
     /// With the pages behind it that were left out.
     memory: u64,
     offset: u64,
 }
 
-pub(super) fn write(job: &Job<'_>) -> Result<Written> {
+/// A core that is being written.
+struct Core<'a> {
+    job: &'a Job<'a>,
+    kind: Kind,
+    notes: Notes,
+    /// Of a minidump, where the kernel maps its memory.
+    mapped: Option<Mapped<'a>>,
+}
+
+pub(super) fn write(job: &Job<'_>, abi: Abi) -> Result<Written> {
+    let core = Core::of(job, abi)?;
+    // Those who read the cores of kernels do so by the page, debuggers by the byte.
+    let piece = if core.mapped.is_some() { 1 } else { 1 << job.image.page_shift };
     let mut unreadable: Vec<Range<u64>> = Vec::new();
     for _ in 0..TRIES {
         job.file.set_len(0).map_err(|error| job.io(error))?;
         let plan = Plan::of(job, job.image.page_shift, &unreadable);
         let mut segments = segments(&plan);
-        let end = lay_out(job, &mut segments)?;
-        let lost = fill(job, &segments)?;
+        let end = core.lay_out(&mut segments)?;
+        let lost = fill(job, &segments, piece)?;
         if lost.is_empty() {
             // The last pages may be zeros.
             job.file.set_len(end).map_err(|error| job.io(error))?;
@@ -49,40 +62,91 @@ pub(super) fn write(job: &Job<'_>) -> Result<Written> {
     Err(Error::Unsupported("ever more of the image turns out to be unreadable".into()))
 }
 
-/// Places segments in the file, and writes what stands before them; returns where the file ends.
-fn lay_out(job: &Job<'_>, segments: &mut [Segment]) -> Result<u64> {
-    let machine = job.image.machine.unwrap_or(job.kvm.space().machine);
-    let notes = Notes::of(job.kvm, machine.big_endian);
-    let notes_len = notes.bytes.len() as u64;
-    // Where a segment lies changes nothing in how many headers there are.
-    let notes_at =
-        headers::size(described(job, segments, 0..notes_len).len(), machine).next_multiple_of(ALIGNMENT);
-    let mut end = notes_at + notes_len;
-    for segment in &mut *segments {
-        segment.offset = end.next_multiple_of(ALIGNMENT);
-        end = segment.offset + segment.len;
+impl<'a> Core<'a> {
+    fn of(job: &'a Job<'a>, abi: Abi) -> Result<Self> {
+        let machine = job.image.machine.unwrap_or(job.kvm.space().machine);
+        // What is known of a kernel that is not Linux's is in FreeBSD's way.
+        let bsd = job.kvm.linux().is_none() && matches!(job.kvm.located(), Some(Ok(_)));
+        let mapped = Mapped::of(job)?;
+        let brand = match (&mapped, abi) {
+            (None, _) if bsd => ELFOSABI_STANDALONE,
+            (None, _) => ELFOSABI_NONE,
+            (Some(_), Abi::FreeBsd) => ELFOSABI_FREEBSD,
+            (Some(_), Abi::Linux) => ELFOSABI_LINUX,
+        };
+        // Plain memory of 32-bit machines may lie above 4 GiB; where it is mapped is left to its page tables.
+        let wide = mapped.is_none() || machine.ptr_bytes == 8;
+        let notes = match mapped {
+            Some(_) => threads::notes(job.kvm, machine, abi)?,
+            None => Notes::of(job.kvm, machine.big_endian),
+        };
+        Ok(Self { job, kind: Kind { machine, wide, brand }, notes, mapped })
     }
-    let headers = described(job, segments, notes_at..notes_at + notes_len);
-    // What is known of a kernel that is not Linux's is in FreeBSD's way.
-    let bsd = job.kvm.linux().is_none() && matches!(job.kvm.located(), Some(Ok(_)));
-    let brand = if bsd { STANDALONE } else { 0 };
-    job.file.write_all_at(&headers::file(machine, brand, headers)?, 0).map_err(|error| job.io(error))?;
-    job.file.write_all_at(&notes.bytes, notes_at).map_err(|error| job.io(error))?;
-    Ok(end)
+
+    /// Places segments in the file, and writes what stands before them; returns where the file ends.
+    fn lay_out(&self, segments: &mut [Segment]) -> Result<u64> {
+        let job = self.job;
+        let big_endian = self.kind.machine.big_endian;
+        // Our own note comes first, so that no others need be read to know the file.
+        let contents = |kept_at| {
+            let own = self.mapped.as_ref().map(|mapped| mapped.note(kept_at, big_endian));
+            [own.unwrap_or_default(), self.notes.bytes.clone()].concat()
+        };
+        let after = |at: u64, len: u64| {
+            let start = at.next_multiple_of(ALIGNMENT);
+            start..start + len
+        };
+        // Where things lie changes nothing in how many headers there are.
+        let notes_len = contents(0).len() as u64;
+        let count = self.described(segments, &(0..notes_len))?.len();
+        let notes = after(headers::size(count, self.kind), notes_len);
+        let kept = after(notes.end, self.mapped.as_ref().map_or(0, Mapped::len));
+        let mut end = kept.end;
+        for segment in &mut *segments {
+            let place = after(end, segment.len);
+            (segment.offset, end) = (place.start, place.end);
+        }
+        let headers = self.described(segments, &notes)?;
+        if !self.kind.wide && headers.iter().any(|header| header.p_paddr.max(end) > u32::MAX.into()) {
+            let what = "an ELF core of a 32-bit machine has no room for memory above 4 GiB (PAE, LPAE): use --format minidump";
+            return Err(Error::Unsupported(what.into()));
+        }
+        job.file.write_all_at(&headers::file(self.kind, headers)?, 0).map_err(|error| job.io(error))?;
+        job.file.write_all_at(&contents(kept.start), notes.start).map_err(|error| job.io(error))?;
+        if let Some(mapped) = &self.mapped {
+            mapped.copy(job, kept.start)?;
+        }
+        Ok(end)
+    }
+
+    /// The program headers, with the notes in that place.
+    fn described(&self, segments: &[Segment], notes: &Range<u64>) -> Result<Vec<ProgramHeader>> {
+        let len = notes.end - notes.start;
+        let note = ProgramHeader {
+            p_type: PT_NOTE,
+            p_flags: 0,
+            p_offset: notes.start,
+            p_filesz: len,
+            p_memsz: len,
+            p_align: 4, // gdb takes no notes that claim another alignment
+            ..ProgramHeader::new()
+        };
+        let note = (len > 0).then_some(note);
+        let memory: Box<dyn Iterator<Item = ProgramHeader>> = match &self.mapped {
+            Some(mapped) => Box::new(mapped.described(segments)),
+            None => Box::new(plain(self.job, segments)),
+        };
+        let headers: Vec<ProgramHeader> =
+            note.into_iter().chain(memory).take(HEADERS_LIMIT as usize + 1).collect();
+        match headers.len() <= HEADERS_LIMIT as usize {
+            true => Ok(headers),
+            false => Err(Error::Unsupported(format!("memory in more than {HEADERS_LIMIT} pieces"))),
+        }
+    }
 }
 
-/// The program headers: notes, the kernel's own image, all memory.
-fn described(job: &Job<'_>, segments: &[Segment], notes: Range<u64>) -> Vec<ProgramHeader> {
-    let len = notes.end - notes.start;
-    let note = ProgramHeader {
-        p_type: PT_NOTE,
-        p_flags: 0,
-        p_offset: notes.start,
-        p_filesz: len,
-        p_memsz: len,
-        p_align: 4, // gdb takes no notes that claim another alignment
-        ..ProgramHeader::new()
-    };
+/// Plain memory: the kernel's own image, and all memory.
+fn plain<'a>(job: &Job<'_>, segments: &'a [Segment]) -> impl Iterator<Item = ProgramHeader> + use<'a> {
     let delta = job.image.plain.as_ref().and_then(|plain| plain.delta).map(|delta| ProgramHeader {
         p_type: PT_DUMP_DELTA,
         p_vaddr: delta.va.0,
@@ -90,17 +154,27 @@ fn described(job: &Job<'_>, segments: &[Segment], notes: Range<u64>) -> Vec<Prog
         p_align: delta.align,
         ..ProgramHeader::new()
     });
-    let text = linux::text(job.kvm);
-    let in_text = text.iter().flat_map(|(range, va)| {
-        let parts = segments.iter().filter_map(|segment| segment.part(range));
-        parts.map(|part| part.header(va.0.wrapping_add(part.pa - range.start)))
-    });
+    let in_text: Vec<ProgramHeader> = linux::text(job.kvm)
+        .iter()
+        .flat_map(|(range, va)| {
+            within(segments, range.clone())
+                .map(|part| part.header(va.0.wrapping_add(part.pa - range.start), ALL_RIGHTS))
+        })
+        .collect();
     let map = DirectMap::of(job.kvm);
     let va =
         |segment: &Segment| map.va(job.kvm, &(segment.pa..segment.pa + segment.len)).map_or(0, |va| va.0);
-    let all = segments.iter().map(|segment| segment.header(va(segment)));
-    let note = (len > 0).then_some(note);
-    note.into_iter().chain(delta).chain(in_text).chain(all).collect()
+    let all: Vec<ProgramHeader> =
+        segments.iter().map(|segment| segment.header(va(segment), ALL_RIGHTS)).collect();
+    delta.into_iter().chain(in_text).chain(all)
+}
+
+/// The parts of segments that hold a range of physical memory.
+pub(super) fn within(segments: &[Segment], range: Range<u64>) -> impl Iterator<Item = Segment> {
+    let first = segments.partition_point(|segment| segment.pa + segment.len <= range.start);
+    let near = segments.get(first..).unwrap_or_default().iter();
+    let end = range.end;
+    near.take_while(move |segment| segment.pa < end).filter_map(move |segment| segment.part(&range))
 }
 
 /// A segment for each range of memory, which takes what was left out directly behind it, and one without contents for
@@ -129,10 +203,11 @@ impl Segment {
         Some(Self { pa: start, len, memory: len, offset: self.offset + (start - self.pa) })
     }
 
-    fn header(&self, va: u64) -> ProgramHeader {
+    /// Its header at a virtual address.
+    pub(super) fn header(&self, va: u64, rights: u32) -> ProgramHeader {
         ProgramHeader {
             p_type: PT_LOAD,
-            p_flags: PF_R | PF_W | PF_X,
+            p_flags: rights,
             p_offset: self.offset,
             p_vaddr: va,
             p_paddr: self.pa,
@@ -143,43 +218,30 @@ impl Segment {
     }
 }
 
-/// Writes the memory; returns what could not be read.
-fn fill(job: &Job<'_>, segments: &[Segment]) -> Result<Vec<Range<u64>>> {
+/// Writes the memory; returns what could not be read, in pieces of so many bytes.
+fn fill(job: &Job<'_>, segments: &[Segment], piece: u64) -> Result<Vec<Range<u64>>> {
     let page = 1 << job.image.page_shift;
     let total = segments.iter().map(|segment| segment.len).sum();
     let (mut done, mut lost) = (0, Vec::new());
-    let mut buf = vec![0; CHUNK as usize];
+    let mut buf = vec![0; CHUNK];
     for segment in segments {
-        for at in (0..segment.len).step_by(CHUNK as usize) {
+        for at in (0..segment.len).step_by(CHUNK) {
             job.tell(done, total)?;
-            let len = (segment.len - at).min(CHUNK);
+            let len = (segment.len - at).min(CHUNK as u64);
             let (pa, offset) = (segment.pa + at, segment.offset + at);
             let chunk = buf.get_mut(..len as usize).unwrap_or_default();
-            if !job.read(pa, chunk) {
+            if job.read(pa, chunk) < chunk.len() {
                 let pages = chunk.chunks_mut(page).zip((pa..).step_by(page));
-                let bad =
-                    pages.filter_map(|(bytes, pa)| (!job.read(pa, bytes)).then(|| pa..pa + page as u64));
-                lost.extend(bad.collect::<Vec<_>>());
+                let bad = pages.map(|(bytes, pa)| {
+                    let got = job.read(pa, bytes) as u64 / piece * piece;
+                    pa + got..pa + bytes.len() as u64
+                });
+                lost.extend(bad.filter(|lost| !lost.is_empty()).collect::<Vec<_>>());
             }
-            store(job, chunk, offset, page)?;
+            job.store(chunk, offset, page)?;
             done += len;
         }
     }
     job.tell(total, total)?;
     Ok(lost)
-}
-
-/// Writes what is not zeros: the rest is a hole in the file.
-fn store(job: &Job<'_>, chunk: &[u8], offset: u64, page: usize) -> Result<()> {
-    let pages: Vec<&[u8]> = chunk.chunks(page).collect();
-    let mut at = 0;
-    for run in pages.chunk_by(|one, next| is_zero(one) == is_zero(next)) {
-        let len: usize = run.iter().map(|page| page.len()).sum();
-        let bytes = chunk.get(at..at + len).unwrap_or_default();
-        if !run.first().is_none_or(|page| is_zero(page)) {
-            job.file.write_all_at(bytes, offset + at as u64).map_err(|error| job.io(error))?;
-        }
-        at += len;
-    }
-    Ok(())
 }

@@ -7,6 +7,7 @@
 use super::linux::{self, UTSNAME};
 use super::notes::Notes;
 use super::plan::Plan;
+use super::words::Words;
 use super::{Job, Packing, Written, is_zero};
 use crate::{Error, Result};
 use flate2::{Compress, Compression, FlushCompress, Status};
@@ -203,11 +204,11 @@ fn fill(
 
 /// Reads and packs pages, on all processors.
 fn prepare(job: &Job<'_>, packing: Packing, pa: u64, memory: &mut [u8], block: usize) -> Vec<Page> {
-    let whole = job.read(pa, memory);
+    let whole = job.read(pa, memory) == memory.len();
     let threads = thread::available_parallelism().map_or(1, Into::into);
     let share = memory.len().div_ceil(block).div_ceil(threads) * block;
     let prepare = |packer: &mut Packer, bytes: &mut [u8], pa| match () {
-        () if !whole && !job.read(pa, bytes) => Page::Unreadable,
+        () if !whole && job.read(pa, bytes) < bytes.len() => Page::Unreadable,
         () if is_zero(bytes) => Page::Zero,
         () => packer.pack(bytes).map_or(Page::Stored, Page::Packed),
     };
@@ -287,30 +288,6 @@ impl<'a> Output<'a> {
         self.descriptors.clear();
         self.data.clear();
         Ok(())
-    }
-}
-
-/// Members of a C structure, in the machine's byte order.
-struct Words {
-    bytes: Vec<u8>,
-    big_endian: bool,
-}
-
-impl Words {
-    fn new(big_endian: bool) -> Self {
-        Self { bytes: Vec::new(), big_endian }
-    }
-
-    fn u32(&mut self, value: u32) -> &mut Self {
-        let bytes = if self.big_endian { value.to_be_bytes() } else { value.to_le_bytes() };
-        self.bytes.extend(bytes);
-        self
-    }
-
-    fn u64(&mut self, value: u64) -> &mut Self {
-        let bytes = if self.big_endian { value.to_be_bytes() } else { value.to_le_bytes() };
-        self.bytes.extend(bytes);
-        self
     }
 }
 

@@ -17,8 +17,12 @@ pub(super) struct Notes {
 }
 
 impl Notes {
+    pub(super) fn none(big_endian: bool) -> Self {
+        Self { bytes: Vec::new(), vmcoreinfo: None, cpus: 0, big_endian }
+    }
+
     pub(super) fn of(kvm: &Kvm, big_endian: bool) -> Self {
-        let mut notes = Self { bytes: Vec::new(), vmcoreinfo: None, cpus: 0, big_endian };
+        let mut notes = Self::none(big_endian);
         let image = kvm.image();
         for note in image.notes() {
             if let Some(contents) = image.contents(&note.contents) {
@@ -43,14 +47,15 @@ impl Notes {
         for thread in threads.iter().filter(|thread| thread.on_cpu.is_some()) {
             // Idle tasks of all CPUs have the number 0.
             let pid = if thread.pid == 0 { 0 } else { thread.tid as u32 };
+            let mut note = vec![0; linux.prstatus.bytes];
             let registers = kvm.running_registers(thread);
-            if let Some(note) = registers.and_then(|registers| prstatus(&linux.prstatus, pid, &registers)) {
+            if registers.is_some_and(|registers| fill(&mut note, &linux.prstatus, pid, &registers)) {
                 self.push("CORE", PRSTATUS, &note);
             }
         }
     }
 
-    fn push(&mut self, name: &str, kind: u32, contents: &[u8]) {
+    pub(super) fn push(&mut self, name: &str, kind: u32, contents: &[u8]) {
         let words = [name.len() as u32 + 1, contents.len() as u32, kind];
         let word = |word: u32| if self.big_endian { word.to_be_bytes() } else { word.to_le_bytes() };
         words.into_iter().for_each(|number| self.bytes.extend(word(number)));
@@ -70,21 +75,18 @@ impl Notes {
     }
 }
 
-/// `struct elf_prstatus`; none if a register that it holds is not known.
-fn prstatus(layout: &Prstatus, pid: u32, registers: &Registers) -> Option<Vec<u8>> {
+/// Puts a thread's number and its registers into a note; false if a register that the note holds is not known.
+pub(super) fn fill(note: &mut [u8], layout: &Prstatus, pid: u32, registers: &Registers) -> bool {
     let big_endian = registers.big_endian();
     let behind = if big_endian { 4 } else { 0 };
     let narrow = layout.narrow.iter().map(|slot| (slot.reg, slot.offset + behind));
-    let slots: Vec<_> = layout.slots.iter().map(|slot| (slot.reg, slot.offset)).chain(narrow).collect();
-    // Behind the registers, each 8 bytes, stands whether there are others.
-    let last = slots.iter().map(|(_, offset)| offset / 8 * 8).max()?;
-    let mut note = vec![0; last + 16];
+    let slots = layout.slots.iter().map(|slot| (slot.reg, slot.offset)).chain(narrow);
     let mut put = |at: usize, bytes: &[u8]| {
-        note.get_mut(at..at + bytes.len()).map(|place| place.copy_from_slice(bytes))
+        note.get_mut(at..at + bytes.len()).map(|place| place.copy_from_slice(bytes)).is_some()
     };
-    put(layout.pid, &if big_endian { pid.to_be_bytes() } else { pid.to_le_bytes() })?;
+    let mut whole = put(layout.pid, &if big_endian { pid.to_be_bytes() } else { pid.to_le_bytes() });
     for (reg, offset) in slots {
-        put(offset, &registers.raw(reg)?)?;
+        whole &= registers.raw(reg).is_some_and(|bytes| put(offset, &bytes));
     }
-    Some(note)
+    whole
 }

@@ -21,7 +21,7 @@ impl Plan {
     pub(super) fn of(job: &Job<'_>, page_shift: u8, unreadable: &[Range<u64>]) -> Self {
         let own = 1 << job.image.page_shift.min(page_shift);
         let held = runs(job.image.memory.pages().filter(|pa| !job.is_lost(*pa)), own);
-        let written = whole(&without(held, unreadable), 1 << page_shift);
+        let written = without(whole(&held, 1 << page_shift), unreadable);
         let left_out = whole(&runs(job.image.memory.left_out(), own), 1 << page_shift);
         let dumped = job.image.memory.pages().count() as u64 * own;
         let lost = dumped.saturating_sub(bytes(&written));

@@ -4,7 +4,7 @@
 //! memory only, and which kernel that is, and where its page tables lie, is another's question.
 
 use super::extents::{Extent, Extents, Stretches};
-use super::{Format, Image, Plain, Source};
+use super::{Format, Image, Plain, Source, minidump};
 use crate::{Error, Result};
 use goblin::container::{Container, Ctx};
 use goblin::elf::header::{EI_OSABI, ET_CORE, Header, SELFMAG};
@@ -12,6 +12,7 @@ use goblin::elf::program_header::{PT_LOAD, PT_NOTE, PT_NULL};
 use goblin::elf::{Elf, ProgramHeader, SectionHeader};
 use kgdbserver_arch::{Delta, Machine, Pa, Region, Va, Via};
 use std::cmp::Reverse;
+use std::ops::Range;
 use std::sync::Arc;
 
 pub(super) const FORMAT: Format =
@@ -20,14 +21,18 @@ pub(super) const FORMAT: Format =
 const NAME: &str = "ELF core";
 
 /// Where FreeBSD loaded its kernel.
-const PT_DUMP_DELTA: u32 = 0x6fb5_d000;
+pub(crate) const PT_DUMP_DELTA: u32 = 0x6fb5_d000;
+/// A note of our own, in an ELF core made of a minidump: the offset and the size of the minidump's header and its page tables
+/// in the file. Memory is mapped where they say; what they do not map has headers of type `PT_NULL`, as debuggers take a
+/// `PT_LOAD` for memory at its virtual address, and BFD's aarch64 takes no core with a type that it does not know.
+pub(crate) const MINIDUMP: (&str, u32) = ("kgdbserver", 1);
 
 /// The brand of FreeBSD's dumps.
 const STANDALONE: u8 = 255;
 
 /// No kernel dump has more program headers. makedumpfile begins a new segment behind 256 pages or more that it leaves out,
 /// so this is 4 TiB of which every other MiB is in use.
-const HEADERS_LIMIT: u32 = 1 << 22;
+pub(crate) const HEADERS_LIMIT: u32 = 1 << 22;
 
 /// makedumpfile keeps the program headers to itself until all memory is written.
 const UNWRITTEN: &str =
@@ -50,6 +55,10 @@ fn open(source: Arc<dyn Source>) -> Result<Image> {
     let machine = machine(&header, ctx)?;
     let freebsd = header.e_ident.get(EI_OSABI) == Some(&STANDALONE);
     let mut headers = program_headers(&*source, &header, ctx)?;
+    let bare = bare(source.clone(), &headers, machine);
+    if let Some(at) = minidump(&bare) {
+        return open_minidump(source, &headers, &at, bare);
+    }
     if freebsd && !ctx.is_big() {
         carry(&mut headers);
     }
@@ -72,6 +81,45 @@ fn open(source: Arc<dyn Source>) -> Result<Image> {
         regions: if segments.by_va.is_empty() { Vec::new() } else { vec![all] },
         ..memory.image(NAME, plain)
     })
+}
+
+/// The notes, and no memory.
+fn bare(source: Arc<dyn Source>, headers: &[ProgramHeader], machine: Machine) -> Image {
+    let notes = headers.iter().filter(|header| header.p_type == PT_NOTE).map(file_range).collect();
+    let plain = Plain { notes, ..Plain::default() };
+    Image { machine: Some(machine), ..Stretches::new(source, &[]).image(NAME, plain) }
+}
+
+/// Where a core that was made of a minidump has that one's header and its page tables.
+fn minidump(bare: &Image) -> Option<Range<u64>> {
+    let (name, kind) = MINIDUMP;
+    let note = bare.each_note().find(|note| note.name == name && note.kind == kind)?;
+    let contents = bare.contents(&note.contents)?;
+    let machine = bare.machine?;
+    let (offset, size) = contents.split_at_checked(8)?;
+    let start = machine.uint(offset);
+    Some(start..start.saturating_add(machine.uint(size.get(..8)?)))
+}
+
+fn open_minidump(
+    source: Arc<dyn Source>,
+    headers: &[ProgramHeader],
+    at: &Range<u64>,
+    bare: Image,
+) -> Result<Image> {
+    let memory = headers.iter().enumerate().filter(|(_, header)| [PT_LOAD, PT_NULL].contains(&header.p_type));
+    let memory = memory.map(|(index, header)| extent(index, header, header.p_paddr));
+    let physical: Vec<Extent> = memory.filter_map(Result::transpose).collect::<Result<_>>()?;
+    let notes = bare.plain.as_ref().map(|plain| plain.notes.clone()).unwrap_or_default();
+    let told = minidump::told(&source, at, bare)?;
+    let memory = Stretches { page_shift: told.page_shift, ..Stretches::new(source, &physical) };
+    let plain = Plain { segments: physical.len(), notes, ..Plain::default() };
+    let Image { memory, warnings, plain, .. } = memory.image(NAME, plain);
+    Ok(Image { memory, warnings, plain, ..told })
+}
+
+fn file_range(header: &ProgramHeader) -> Range<u64> {
+    header.p_offset..header.p_offset.saturating_add(header.p_filesz)
 }
 
 fn machine(header: &Header, ctx: Ctx) -> Result<Machine> {
@@ -138,7 +186,7 @@ struct Segments {
     physical: Vec<Extent>,
     by_va: Vec<Extent>,
     excluded: Vec<Extent>,
-    notes: Vec<std::ops::Range<u64>>,
+    notes: Vec<Range<u64>>,
     delta: Option<Delta>,
 }
 
@@ -160,9 +208,7 @@ impl Segments {
                     let left_out = !freebsd && header.p_offset != nowhere;
                     segments.excluded.extend(excluded(header).filter(|_| left_out));
                 }
-                PT_NOTE => {
-                    segments.notes.push(header.p_offset..header.p_offset.saturating_add(header.p_filesz))
-                }
+                PT_NOTE => segments.notes.push(file_range(header)),
                 PT_DUMP_DELTA => segments.delta = Some(delta(header)),
                 _ => {}
             }

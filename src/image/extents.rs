@@ -7,7 +7,7 @@ use std::collections::BinaryHeap;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-/// The smallest page of every machine whose memory is stored so.
+/// The smallest page of every machine, where nothing else is told.
 const PAGE_SHIFT: u8 = 12;
 
 /// One stretch of memory, and its place in the file. `start + len` and `offset + len` do not overflow.
@@ -93,30 +93,30 @@ impl Extents {
     }
 
     /// What of it lies in the first `size` bytes of the file, in whole pages.
-    fn within(&self, size: u64) -> Self {
+    fn within(&self, size: u64, page_shift: u8) -> Self {
         let kept = self.0.iter().filter_map(|extent| {
             let left = size.saturating_sub(extent.offset);
             if left >= extent.len {
                 return Some(*extent);
             }
-            let end = (extent.start + left) >> PAGE_SHIFT << PAGE_SHIFT;
+            let end = (extent.start + left) >> page_shift << page_shift;
             (end > extent.start).then(|| extent.part(extent.start, end))
         });
         Self(kept.collect())
     }
 
     /// The pages that it touches, by their numbers; each once.
-    fn pages(&self) -> impl Iterator<Item = std::ops::Range<u64>> {
+    fn pages(&self, page_shift: u8) -> impl Iterator<Item = std::ops::Range<u64>> {
         let mut done = 0;
         self.0.iter().map(move |extent| {
-            let first = (extent.start >> PAGE_SHIFT).max(done);
-            done = ((extent.end() - 1) >> PAGE_SHIFT) + 1;
+            let first = (extent.start >> page_shift).max(done);
+            done = ((extent.end() - 1) >> page_shift) + 1;
             first..done
         })
     }
 
-    fn count(&self) -> u64 {
-        self.pages().map(|pages| pages.end.saturating_sub(pages.start)).sum()
+    fn count(&self, page_shift: u8) -> u64 {
+        self.pages(page_shift).map(|pages| pages.end.saturating_sub(pages.start)).sum()
     }
 }
 
@@ -128,6 +128,8 @@ pub(super) struct Stretches {
     pub(super) by_va: Extents,
     /// Physical memory that was left out on purpose, where it is not in `physical`; offsets mean nothing.
     pub(super) excluded: Extents,
+    /// log2 of the page size in bytes.
+    pub(super) page_shift: u8,
     /// Writing the source is writing memory: it is no dump.
     pub(super) writable: bool,
 }
@@ -136,7 +138,8 @@ impl Stretches {
     /// Physical memory, and no other. Where stretches overlap, the first one given counts.
     pub(super) fn new(source: Arc<dyn Source>, physical: &[Extent]) -> Self {
         let (by_va, excluded) = (Extents::default(), Extents::default());
-        Self { source, physical: Extents::new(physical), by_va, excluded, writable: false }
+        let physical = Extents::new(physical);
+        Self { source, physical, by_va, excluded, page_shift: PAGE_SHIFT, writable: false }
     }
 
     /// The image of a file that holds this memory and tells nothing else.
@@ -146,7 +149,7 @@ impl Stretches {
             shared_with: None,
             version: None,
             machine: None,
-            page_shift: PAGE_SHIFT,
+            page_shift: self.page_shift,
             size: self.source.len(),
             regions: Vec::new(),
             direct_map: None,
@@ -155,6 +158,7 @@ impl Stretches {
             warnings: self.cut_off().into_iter().collect(),
             memory: Arc::new(self),
             plain: Some(plain),
+            kept: None,
         }
     }
 
@@ -229,18 +233,18 @@ impl Memory for Stretches {
     }
 
     fn pages(&self) -> Box<dyn Iterator<Item = Pa> + '_> {
-        let pages = self.physical.pages().flatten();
-        Box::new(pages.map(|page| Pa(page << PAGE_SHIFT)))
+        let pages = self.physical.pages(self.page_shift).flatten();
+        Box::new(pages.map(|page| Pa(page << self.page_shift)))
     }
 
     fn left_out(&self) -> Box<dyn Iterator<Item = Pa> + '_> {
-        let pages = self.excluded.pages().flatten().map(|page| Pa(page << PAGE_SHIFT));
+        let pages = self.excluded.pages(self.page_shift).flatten().map(|page| Pa(page << self.page_shift));
         Box::new(pages.filter(|pa| self.physical.find(pa.0).is_none()))
     }
 
     fn census(&self) -> Census {
-        let dumped = self.stored().count();
-        let whole = self.stored().within(self.source.len()).count();
+        let dumped = self.stored().count(self.page_shift);
+        let whole = self.stored().within(self.source.len(), self.page_shift).count(self.page_shift);
         Census { dumped, cut_off: dumped.saturating_sub(whole) }
     }
 }
@@ -280,14 +284,14 @@ mod tests {
     fn a_page_that_two_stretches_share_counts_once() {
         let extents =
             Extents::new(&[extent(0x800, 0x100, 0), extent(0xa00, 0x200, 0x1000), extent(0xfff, 2, 0x2000)]);
-        let pages: Vec<u64> = extents.pages().flatten().collect();
-        assert_eq!((pages, extents.count()), (vec![0, 1], 2));
+        let pages: Vec<u64> = extents.pages(12).flatten().collect();
+        assert_eq!((pages, extents.count(12)), (vec![0, 1], 2));
     }
 
     #[test]
     fn a_page_cut_in_two_is_missing() {
         let extents = Extents::new(&[extent(0x1000, 0x3000, 0x1000), extent(0x8000, 0x1000, 0x4000)]);
-        assert_eq!(extents.within(0x2800).count(), 1);
-        assert_eq!(extents.within(0x5000).count(), 4);
+        assert_eq!(extents.within(0x2800, 12).count(12), 1);
+        assert_eq!(extents.within(0x5000, 12).count(12), 4);
     }
 }

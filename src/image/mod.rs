@@ -5,7 +5,7 @@
 
 mod avml;
 mod dumpdev;
-mod elf;
+pub(crate) mod elf;
 mod encrypted;
 mod extents;
 mod facts;
@@ -49,6 +49,7 @@ pub use wrapped::Settings;
 
 use crate::{Error, Result};
 use kgdbserver_arch::{Arch, ByteOrder, Delta, Fault, Machine, Minidump, Pa, Region, Va};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::{fmt, io};
@@ -221,19 +222,30 @@ pub struct Image {
     pub kerndisp: u64,
     /// What is odd about the file, though it can be used.
     pub warnings: Vec<String>,
-    /// Of an image that holds plain memory, and no page tables apart from it.
+    /// Of an image that holds plain memory.
     pub plain: Option<Plain>,
+    /// Of an image that keeps the kernel's page tables apart from memory.
+    pub kept: Option<Kept>,
 }
 
-/// Plain memory, in segments of an ELF core or in ranges of a raw file, and what else that core tells.
+/// Where a minidump's header and its page tables lie in the file, in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// A page.
+    pub header: Range<u64>,
+    /// The section of page tables; may be empty.
+    pub tables: Range<u64>,
+}
+
+/// Memory as it is, in segments of an ELF core or in ranges of a raw file, and what else that core tells.
 #[derive(Debug, Clone, Default)]
 pub struct Plain {
     /// How many segments or ranges hold memory.
     pub segments: usize,
     /// Where its notes lie in the file, in bytes. They may go beyond its end.
-    pub notes: Vec<std::ops::Range<u64>>,
+    pub notes: Vec<Range<u64>>,
     /// Where VMCOREINFO lies in the file, in bytes, if a header tells so and no note.
-    pub vmcoreinfo: Option<std::ops::Range<u64>>,
+    pub vmcoreinfo: Option<Range<u64>>,
     /// Where a FreeBSD kernel was loaded.
     pub delta: Option<Delta>,
 }

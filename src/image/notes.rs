@@ -26,8 +26,13 @@ pub struct Note {
 impl Image {
     /// The notes of an ELF core or of a kdump file, in file order. They end at the first one that cannot be read.
     pub fn notes(&self) -> Vec<Note> {
+        self.each_note().collect()
+    }
+
+    /// The same, read one by one.
+    pub(super) fn each_note(&self) -> impl Iterator<Item = Note> + '_ {
         let areas = self.plain.iter().flat_map(|plain| plain.notes.iter().cloned());
-        areas.flat_map(|area| self.notes_in(area)).take(COUNT).collect()
+        areas.flat_map(|area| self.notes_in(area)).take(COUNT)
     }
 
     /// The contents of a note; none if the file lacks them, or they are too long to be believed.

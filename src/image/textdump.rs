@@ -58,6 +58,7 @@ fn open(source: Arc<dyn Source>) -> Result<Image> {
         facts,
         warnings,
         plain: None,
+        kept: None,
     })
 }
 

@@ -9,6 +9,7 @@
 )]
 
 mod commands;
+mod cores;
 mod dap;
 mod docs;
 mod driver;

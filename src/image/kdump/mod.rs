@@ -97,6 +97,7 @@ fn open(sources: Vec<Arc<dyn Source>>) -> Result<Image> {
             delta: None,
             vmcoreinfo: sub.vmcoreinfo.clone(),
         }),
+        kept: None,
     })
 }
 

@@ -32,6 +32,7 @@ pub(super) fn open(pid: u32, write: bool) -> Result<Live> {
         kerndisp: 0,
         warnings: Vec::new(),
         plain: None,
+        kept: None,
     };
     Ok(Live { writable: write, ..Live::of(image) })
 }

@@ -9,10 +9,12 @@
 mod header;
 
 use super::pages::{Pages, Range};
-use super::{Addr, Census, Facts, Format, Image, Memory, Source};
+use super::part::Part;
+use super::{Addr, Census, Facts, Format, Image, Kept, Memory, Source};
 use crate::{Error, Result};
 use header::Header;
 use kgdbserver_arch::{Arch, Fault, Machine, Minidump, Pa};
+use std::ops::Range as FileRange;
 use std::sync::Arc;
 
 pub(super) const FORMAT: Format =
@@ -77,6 +79,32 @@ fn open(source: Arc<dyn Source>) -> Result<Image> {
         kerndisp: header.kerndisp(),
         warnings,
         plain: None,
+        kept: Some(Kept {
+            header: 0..1 << header.page_shift(),
+            tables: layout.pmap..layout.pmap + header.pmapsize,
+        }),
+    })
+}
+
+/// What a minidump's header tells of the kernel's address space, with its tables behind it, where both lie elsewhere: in
+/// bytes `at` of a source. `image` is what else there is.
+pub(super) fn told(source: &Arc<dyn Source>, at: &FileRange<u64>, image: Image) -> Result<Image> {
+    let part: Arc<dyn Source> =
+        Arc::new(Part::new(source.clone(), at.start, at.end.saturating_sub(at.start)));
+    let Some((arch, row)) = row(&*part) else { return Err(corrupt(at.start, "no magic")) };
+    let header = Header::read(&*part, arch, row)?;
+    header.check()?;
+    let tables = at.start.saturating_add(1 << header.page_shift());
+    let end = tables.checked_add(header.pmapsize).filter(|end| *end <= at.end);
+    let end = end.ok_or_else(|| corrupt(at.start, "the page tables go beyond their place"))?;
+    Ok(Image {
+        machine: Some(header.machine),
+        page_shift: header.page_shift(),
+        regions: header.regions(tables),
+        direct_map: header.direct_map(),
+        kerndisp: header.kerndisp(),
+        kept: Some(Kept { header: at.start..tables, tables: tables..end }),
+        ..image
     })
 }
 

@@ -58,6 +58,7 @@ pub(super) fn open(
         kerndisp: 0,
         warnings: Vec::new(),
         plain: None,
+        kept: None,
     };
     let file = system::text(asked, "kern.bootfile").filter(|_| with_memory).map(Into::into);
     let bsd = Bsd { system, flavour };

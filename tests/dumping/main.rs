@@ -7,10 +7,14 @@
     reason = "a test may fail by panicking"
 )]
 
+mod files;
+mod minidumps;
+#[path = "../support/mod.rs"]
 mod support;
+#[path = "../synth/mod.rs"]
 mod synth;
 
-use kgdbserver::dump::{self, Format, Packing, Settings, Written};
+use kgdbserver::dump::{self, Abi, Format, Packing, Settings, Written};
 use kgdbserver::image::Addr;
 use kgdbserver::image::overlay::LIMIT;
 use kgdbserver::kvm::{Kvm, Options};
@@ -29,7 +33,8 @@ use synth::linux::{Linux, Shapes};
 use synth::{Elf, ElfCore, Endian, Kdump, System};
 use tempfile::TempDir;
 
-const FORMATS: [Format; 3] = [Format::Elf, Format::Kdump(Packing::Zstd), Format::Kdump(Packing::Zlib)];
+const ELF: Format = Format::Elf(Abi::FreeBsd);
+const FORMATS: [Format; 3] = [ELF, Format::Kdump(Packing::Zstd), Format::Kdump(Packing::Zlib)];
 
 fn write_to(kvm: &Kvm, path: &Path, format: Format, replace: bool) -> Result<Written> {
     let (progress, stop) = (|_, _| (), AtomicBool::new(false));
@@ -88,7 +93,7 @@ fn a_linux_dump_in_every_format() {
             let threads = |kvm: &Kvm| format!("{:?}", kvm.threads().unwrap().items);
             assert_eq!(threads(&other), threads(&kvm));
             // And once more from what was written.
-            let (third, _) = dumped(&other, Some(&kernel), Format::Elf, &tempfile::tempdir().unwrap());
+            let (third, _) = dumped(&other, Some(&kernel), ELF, &tempfile::tempdir().unwrap());
             check_pages(&kvm, &third);
         }
     }
@@ -100,7 +105,7 @@ fn real_guests() {
     for guest in guests().iter().filter(|guest| ["amd64panic", "arm64"].contains(&guest.name.as_str())) {
         let folder = tempfile::tempdir().unwrap();
         let whole = folder.path().join("whole");
-        for format in [Format::Elf, Format::Kdump(Packing::Zstd)] {
+        for format in [ELF, Format::Kdump(Packing::Zstd)] {
             write_to(&guest.kvm, &whole, format, true).unwrap();
             let other = open(None, &whole, false).unwrap();
             let processes = |kvm: &Kvm| format!("{:?}", kvm.processes().unwrap().items);
@@ -126,7 +131,7 @@ fn what_was_left_out_stays_so() {
     let path = folder.path().join("source");
     std::fs::write(&path, source.build().0).unwrap();
     let kvm = open(None, &path, false).unwrap();
-    let (core, written) = dumped(&kvm, None, Format::Elf, &folder);
+    let (core, written) = dumped(&kvm, None, ELF, &folder);
     assert_eq!((written.memory, written.lost), (6 * 4096, 0));
     check_pages(&kvm, &core);
     assert_eq!(page(&core, 0x8000), Err(describe(Fault::Excluded(Pa(0x8000)))));
@@ -144,7 +149,7 @@ fn what_cannot_be_read_is_not_written() {
     let path = folder.path().join("source");
     std::fs::write(&path, &bytes).unwrap();
     let kvm = open(None, &path, false).unwrap();
-    let (core, written) = dumped(&kvm, None, Format::Elf, &folder);
+    let (core, written) = dumped(&kvm, None, ELF, &folder);
     assert_eq!((written.memory, written.lost), (0x4000, 0x2000));
     assert_eq!(page(&core, 0x8000), Ok(vec![2; 4096]));
     assert_eq!(page(&core, 0x9000), Err(describe(Fault::NotInImage(Pa(0x9000)))));
@@ -158,7 +163,7 @@ fn what_cannot_be_read_is_not_written() {
     std::fs::write(&path, &bytes).unwrap();
     let kvm = open(None, &path, false).unwrap();
     assert!(page(&kvm, 0x4000).is_err());
-    let (core, written) = dumped(&kvm, None, Format::Elf, &folder);
+    let (core, written) = dumped(&kvm, None, ELF, &folder);
     assert_eq!((written.memory, written.lost), (0x2000, 0x1000));
     assert_eq!(page(&core, 0x5000), page(&kvm, 0x5000));
     assert_eq!(page(&core, 0x4000), Err(describe(Fault::NotInImage(Pa(0x4000)))));
@@ -172,7 +177,7 @@ fn every_other_page() {
     (0..70_000).for_each(|number| source.page(2 * number, "page", PACKINGS[0]));
     let path = folder.path().join("source");
     std::fs::write(&path, source.build().0).unwrap();
-    let (core, _) = dumped(&open(None, &path, false).unwrap(), None, Format::Elf, &folder);
+    let (core, _) = dumped(&open(None, &path, false).unwrap(), None, ELF, &folder);
     assert_eq!(core.census().dumped, 70_000);
     assert!(page(&core, 139_998 << 12).unwrap().starts_with(b"page\0"));
 }
@@ -193,7 +198,7 @@ mod freebsd {
     #[test]
     fn raw_memory_becomes_a_full_dump() {
         let (saved, kvm) = files::memory();
-        let (other, _) = dumped(&kvm, Some(&saved.kernel), Format::Elf, &saved.folder);
+        let (other, _) = dumped(&kvm, Some(&saved.kernel), ELF, &saved.folder);
         check_pages(&kvm, &other);
         assert_eq!(about_the_kernel(&other), about_the_kernel(&kvm));
         assert_eq!(other.threads().unwrap().items, kvm.threads().unwrap().items);
@@ -207,7 +212,7 @@ mod freebsd {
         let core = core.with_delta(0xffff_ffff_8000_0000, 0x260_0000, 2 << 20);
         let image = saved.write("full", &core.build());
         let kvm = open(Some(&saved.kernel), &image, false).unwrap();
-        let (other, _) = dumped(&kvm, Some(&saved.kernel), Format::Elf, &saved.folder);
+        let (other, _) = dumped(&kvm, Some(&saved.kernel), ELF, &saved.folder);
         let delta = |kvm: &Kvm| kvm.image().plain.as_ref().unwrap().delta;
         assert_eq!(delta(&other), delta(&kvm));
         assert!(delta(&other).is_some());
@@ -215,118 +220,22 @@ mod freebsd {
     }
 
     #[test]
-    fn what_no_other_format_can_hold_is_refused() {
+    fn what_a_format_cannot_hold_is_refused() {
         let saved = full();
         let says = |image: &Path, format, text: &str| {
-            let kvm = open(Some(&saved.kernel), image, false).unwrap();
+            let kvm = open(None, image, true).or_else(|_| open(Some(&saved.kernel), image, false)).unwrap();
             let error = write_to(&kvm, &saved.path("dump"), format, false).unwrap_err().to_string();
             assert!(error.contains(text), "{error}");
             assert!(!saved.path("dump").exists());
         };
-        says(&saved.vmcore, Format::Elf, "a FreeBSD minidump keeps its page tables apart from memory");
+        says(&saved.vmcore, Format::Kdump(Packing::Zlib), "only Linux has kdump-compressed dumps");
         let image = saved.write("raw", &synth::tables::raw(saved.built.memory.as_ref().unwrap()));
         says(&image, Format::Kdump(Packing::Zstd), "only Linux has kdump-compressed dumps");
-    }
-}
-
-mod files {
-    use super::*;
-
-    /// Raw memory, which any kernel file serves for.
-    pub(super) fn memory() -> (Saved, Kvm) {
-        let full =
-            Full { loaded_at: 2 << 20, kernphys: Kernphys::Missing, five_levels: false, high_memory: false };
-        let saved = Saved::new(System { full: Some(full), ..System::small() }.build());
-        let image = saved.write("raw", &synth::tables::raw(saved.built.memory.as_ref().unwrap()));
-        let kvm = open(Some(&saved.kernel), &image, false).unwrap();
-        (saved, kvm)
-    }
-
-    fn names(folder: &TempDir) -> Vec<PathBuf> {
-        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect()
-    }
-
-    #[test]
-    fn nothing_is_replaced_unless_told() {
-        let (saved, kvm) = memory();
-        let path = saved.write("dump", b"precious");
-        let error = write_to(&kvm, &path, Format::Elf, false).unwrap_err().to_string();
-        assert!(error.ends_with("dump: is there already; --replace replaces it"), "{error}");
-        assert_eq!(std::fs::read(&path).unwrap(), b"precious");
-        write_to(&kvm, &path, Format::Elf, true).unwrap();
-        assert!(std::fs::read(&path).unwrap().starts_with(b"\x7fELF"));
-        let folder = write_to(&kvm, saved.folder.path(), Format::Elf, true).unwrap_err().to_string();
-        assert!(folder.contains("not a file"), "{folder}");
-    }
-
-    #[test]
-    fn an_end_leaves_nothing() {
-        let (saved, kvm) = memory();
-        let (before, stop, told) = (names(&saved.folder).len(), AtomicBool::new(false), Mutex::new(0));
-        let progress = |_, _| {
-            *told.lock().unwrap() += 1;
-            stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        };
-        let settings = Settings { format: Format::Elf, replace: false, progress: &progress, stop: &stop };
-        let error = dump::write(&kvm, &saved.path("dump"), &settings).unwrap_err().to_string();
-        assert!(error.contains("interrupted"), "{error}");
-        assert_eq!((names(&saved.folder).len(), *told.lock().unwrap()), (before, 1));
-    }
-
-    #[test]
-    fn an_overlay_is_written_too() {
-        let (saved, kvm) = memory();
-        let hz = saved.built.facts.symbol("hz");
-        let over = kvm.with_overlay(LIMIT);
-        over.write(hz as usize, &[7]).unwrap();
-        let (other, _) = dumped(&over, Some(&saved.kernel), Format::Elf, &saved.folder);
-        let value = |kvm: &Kvm| kvm.space().uint(kgdbserver_arch::Va(hz), 4).unwrap();
-        assert_eq!((value(&other), value(&kvm)), (7, 100));
-    }
-
-    #[test]
-    fn pages_of_zeros_take_no_room() {
-        use std::os::unix::fs::MetadataExt;
-        let (saved, _) = memory();
-        let image = saved.path("zeros");
-        std::fs::File::create(&image).unwrap().set_len(64 << 20).unwrap();
-        let options = Options {
-            kernel: Some(saved.write("kernel2", &Elf::amd64().build())),
-            raw_memory: Some("0".parse().unwrap()),
-            ..Options::default()
-        };
-        let kvm = Kvm::open_with(&image, options).unwrap();
-        let (other, written) = dumped(&kvm, None, Format::Elf, &saved.folder);
-        assert_eq!(written.memory, 64 << 20);
-        assert_eq!(page(&other, (64 << 20) - 4096), Ok(vec![0; 4096]));
-        let blocks = saved.path("dump").metadata().unwrap().blocks();
-        assert!(blocks * 512 < 1 << 20, "{blocks} blocks");
-    }
-
-    #[test]
-    fn the_command_writes_and_refuses() {
-        let (saved, _) = memory();
-        let run = |line: &str| {
-            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_kgdbserver"));
-            let output = command.args(line.split(' ')).current_dir(saved.folder.path()).output().unwrap();
-            (output.status.code(), String::from_utf8(output.stderr).unwrap())
-        };
-        let (status, said) = run("dump kernel raw -o out");
-        assert!(
-            status == Some(0) && said.starts_with("out: 64 MiB of memory in 64 MiB"),
-            "{status:?} {said}"
-        );
-        for (line, expected, text) in [
-            ("dump kernel raw -o out", 1, "is there already"),
-            ("dump kernel raw -o raw --replace", 2, "that is what is read"),
-            ("dump kernel vmcore -o two", 1, "page tables apart"),
-            ("dump kernel raw -o no-such-folder/out", 1, "No such file"),
-            ("dump kernel raw -o two --format kdump-zlib", 1, "only Linux"),
-            ("dump kernel raw", 2, "--output"),
-        ] {
-            let (status, said) = run(line);
-            assert!(status == Some(expected) && said.contains(text), "{line}: {status:?} {said}");
-        }
-        assert_eq!(run("info kernel out").0, Some(0));
+        says(&image, Format::Minidump, "only a minidump is written as one, and this is a raw memory");
+        let mut core = ElfCore::new(21, Endian::Big, true);
+        let stored =
+            ProgramHeader { vaddr: 0xc000_0000_0000_0000, ..ProgramHeader::load(u64::MAX, &[1; 0x1000]) };
+        core.headers.push(stored);
+        says(&saved.write("powerpc", &core.build()), ELF, "tells virtual addresses only");
     }
 }
