@@ -350,8 +350,16 @@ impl Kvm {
     /// # Errors
     /// Those of [`Self::kernel`], or no list to begin with.
     pub fn processes(&self) -> Result<Listing<Process>> {
-        self.list(|kernel, mem| kernel.processes(mem))
-            .or_else(|why| self.own(Own::processes).unwrap_or(Err(why)))
+        let memory = self.list(|kernel, mem| kernel.processes(mem));
+        // Without the kernel's types that is little more than numbers and names, and the system tells more.
+        if memory.as_ref().is_ok_and(|list| list.items.iter().any(|process| process.ppid.is_some())) {
+            return memory;
+        }
+        match self.own(Own::processes) {
+            Some(Ok(told)) => Ok(told),
+            Some(Err(why)) => memory.or(Err(why)),
+            None => memory,
+        }
     }
 
     /// All threads, the crashed one first.

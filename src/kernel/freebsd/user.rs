@@ -5,7 +5,7 @@ use crate::kernel::pmap;
 use crate::kernel::ps_strings::unreadable;
 use crate::space::Space;
 use crate::{Error, Result};
-use kgdbserver_arch::{Radix, Va, Via};
+use kgdbserver_arch::{Radix, Va, Via, x86_64};
 
 /// The space of the process at `proc`.
 ///
@@ -35,8 +35,11 @@ fn is_32_bit(fields: &Fields<'_>, proc: Va) -> bool {
 /// A process's tables have the form of the kernel's, and with five-level paging (`la57`) a level more than a minidump
 /// keeps of these.
 fn form(fields: &Fields<'_>) -> Result<Radix> {
-    let form = fields.mem.form().ok_or_else(|| formless(fields.mem))?;
-    let five = fields.mem.machine.arch.name == "x86_64" && fields.count("la57").is_ok_and(|la57| la57 != 0);
+    let amd64 = fields.mem.machine.arch.name == "x86_64";
+    // A running kernel translates its own addresses, and shows no tables of its own.
+    let of_amd64 = || Some(x86_64::FOUR_LEVEL).filter(|_| amd64 && fields.mem.is_live());
+    let form = fields.mem.form().or_else(of_amd64).ok_or_else(|| formless(fields.mem))?;
+    let five = amd64 && fields.count("la57").is_ok_and(|la57| la57 != 0);
     Ok(if five { Radix { index_bits: &[9; 5], ..form } } else { form })
 }
 
