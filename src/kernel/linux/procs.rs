@@ -123,7 +123,12 @@ impl Linux {
         let Some(runtime) = sum("sum_sched_runtime", "se.sum_exec_runtime") else { return };
         row.runtime = Some(runtime / 1000);
         let Some((user, system)) = sum("utime", "utime").zip(sum("stime", "stime")) else { return };
-        // Of these only the proportion counts: each tick is booked to whatever it happens to meet. Until 4.11 they were
+        // Where the processor itself counts what a task gets (VIRT_CPU_ACCOUNTING_NATIVE: s390x), they are what they seem.
+        if fields.symbols.address("vtime_flush").is_some() {
+            (row.utime, row.stime) = (Some(user / 1000), Some(system / 1000));
+            return;
+        }
+        // Else only the proportion counts: each tick is booked to whatever it happens to meet. Until 4.11 they were
         // counted in ticks, and not in nanoseconds.
         let (all, share) = (u128::from(user) + u128::from(system), u128::from(system) * u128::from(runtime));
         let system = share.checked_div(all).and_then(|share| u64::try_from(share).ok()).unwrap_or(0);
