@@ -18,6 +18,7 @@ Boots a live guest that make-images has prepared, with SERVER in it as kgdbserve
 console: once it has said "@@ ready" it does what it is told, a line at a time, and says "@@ done STATUS" after each. Port
 1234 of the guest is port PORT of this machine, which the guest knows as 10.0.2.2. Of FOLDER/ram.img, which is the guest's
 memory, and FOLDER/qmp, QEMU's monitor, the guest can be seen from outside. The guest ends when its standard input does.
+FOLDER/disk, if it is there, is the guest's /dev/vda.
 """
 
 
@@ -31,6 +32,7 @@ def main() -> None:
     options = parser.parse_args()
     image = next(image for image in DEFAULT + MORE if image.name == options.guest.name)
     machine = MACHINES[image.source.arch]
+    disk = options.folder / "disk"
     with tempfile.TemporaryFile() as initramfs:
         initramfs.write(with_server((options.guest / "initramfs").read_bytes(), options.server))
         initramfs.flush()
@@ -41,6 +43,7 @@ def main() -> None:
             *("-cpu", image.cpu, "-smp", "2", "-m", image.memory),
             *("-object", f"memory-backend-file,id=ram,size={image.memory},mem-path={options.folder}/ram.img,share=on"),
             *("-qmp", f"unix:{options.folder}/qmp,server=on,wait=off"),
+            *(("-drive", f"file={disk},if=virtio,format=raw") if disk.exists() else ()),
             *("-display", "none", "-no-reboot", "-nodefaults", "-chardev", "stdio,id=console,signal=off"),
             *("-serial", "chardev:console", "-device", "virtio-net-pci,netdev=net,romfile="),
             *("-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{options.port}-:1234"),

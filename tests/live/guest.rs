@@ -62,12 +62,21 @@ fn images() -> PathBuf {
     std::env::var_os("KGDBSERVER_LINUX_IMAGES").map(PathBuf::from).unwrap_or_default()
 }
 
+/// A disk with room for dumps, which do not fit the memory that they are of: the guest knows XFS.
+fn make_disk(path: &Path) {
+    std::fs::File::create(path).and_then(|file| file.set_len(2 << 30)).expect("a sparse file");
+    let mut make = Command::new("sh");
+    make.args(["-c", "PATH=$PATH:/usr/sbin; mkfs.xfs -q \"$0\""]).arg(path);
+    assert!(make.status().is_ok_and(|status| status.success()), "no mkfs.xfs (the package xfsprogs)");
+}
+
 impl Guest {
     fn boot(machine: &'static Machine, server: &Path, append: &str) -> Self {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let prepared = images().join(machine.guest);
         assert!(prepared.join("initramfs").exists(), "scripts/make-images {} first", machine.guest);
         let folder = tempfile::tempdir().expect("a folder");
+        make_disk(&folder.path().join("disk"));
         let port =
             TcpListener::bind("127.0.0.1:0").and_then(|any| any.local_addr()).expect("a free port").port();
         let mut child = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/images/live.py"))
@@ -122,6 +131,16 @@ impl Guest {
             "kgdbserver {arguments} --listen 0.0.0.0:1234 --allow-remote --serve-files 2>/tmp/said & \
              for i in $(seq 300); do grep -q Listening /tmp/said && break; sleep 0.2; done; cat /tmp/said"
         ))
+    }
+
+    /// Copies a file of the guest's.
+    pub(crate) fn fetch(&mut self, from: &str, to: &Path) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
+        let port = listener.local_addr().expect("a port").port();
+        let mut file = std::fs::File::create(to).expect("a file");
+        let copy = std::thread::spawn(move || std::io::copy(&mut listener.accept()?.0, &mut file));
+        self.run(&format!("nc 10.0.2.2 {port} <{from}"));
+        assert_ne!(copy.join().expect("a copy").expect("a copy"), 0, "{from} is empty");
     }
 
     /// The guest's processes by its own /proc: the columns of /proc/PID/stat, with the name cut as a task's is. A thread of the

@@ -14,6 +14,7 @@ mod answers;
 #[allow(dead_code, reason = "other test programs use it too")]
 #[path = "../debuggers/driver.rs"]
 mod driver;
+mod dumped;
 mod guest;
 mod outside;
 #[path = "../rsp/mod.rs"]
@@ -35,6 +36,9 @@ fn a_running_kernel() {
     for mut guest in guests("") {
         answers::are_those_of_proc(&mut guest);
         what_is_denied_says_why(&mut guest);
+        if std::env::var_os("KGDBSERVER_FULL").is_some() {
+            dumped::dumps_answer_as_the_kernel_does(&mut guest); // a minute for each
+        }
         outside::the_same_is_seen_from_outside(&mut guest);
         sessions::debuggers_see_it_run(&mut guest);
     }
