@@ -1,5 +1,6 @@
 //! The figures that are wanted of the product, in one table, beside those of others in the same run.
 #![allow(
+    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
@@ -10,10 +11,14 @@ mod debuggers;
 mod drgn;
 #[path = "../files/mod.rs"]
 mod files;
+#[allow(dead_code, reason = "the tests use it too")]
+#[path = "../../tests/live/guest.rs"]
+mod guest;
 mod images;
 mod library;
 mod linux;
 mod linux_reads;
+mod live;
 mod measure;
 mod replay;
 mod server;
@@ -22,10 +27,11 @@ mod table;
 /// A part of the table: its name, and what measures it.
 type Part = (&'static str, fn() -> Vec<table::Row>);
 
-const PARTS: [Part; 5] = [
+const PARTS: [Part; 6] = [
     ("library", library::rows),
     ("images", images::rows),
     ("linux", linux::rows),
+    ("live", live::rows),
     ("server", server::rows),
     ("debuggers", debuggers::rows),
 ];

@@ -82,7 +82,7 @@ impl Drop for Server {
 }
 
 /// Sends packets, and waits for what comes back.
-struct Client {
+pub(super) struct Client {
     stream: TcpStream,
     buffer: Vec<u8>,
     /// Bytes of the last answer.
@@ -91,7 +91,11 @@ struct Client {
 
 impl Client {
     fn of(server: &Server) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+        Self::at(server.port)
+    }
+
+    pub(super) fn at(port: u16) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, buffer: vec![0; 1 << 20], answer: 0 }
     }
@@ -108,12 +112,12 @@ impl Client {
         self.answer = end;
     }
 
-    fn say(&mut self, payload: &str) -> String {
+    pub(super) fn say(&mut self, payload: &str) -> String {
         self.ask(&packet(payload));
         String::from_utf8_lossy(&self.buffer[..self.answer]).into_owned()
     }
 
-    fn without_acks(mut self) -> Self {
+    pub(super) fn without_acks(mut self) -> Self {
         self.say("QStartNoAckMode");
         self.stream.write_all(b"+").unwrap();
         self
