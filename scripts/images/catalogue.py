@@ -89,6 +89,14 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Built(Source):
+    """A kernel that is built here, of a package with its source."""
+
+    config: tuple[str, ...]
+    """What it has: files of kernels/, without their suffix."""
+
+
+@dataclass(frozen=True)
 class Image:
     """One run of a guest, and the files that come of it."""
 
@@ -131,6 +139,10 @@ PPC64EL = Source("ppc64el", "bookworm", "linux-image-powerpc64le")
 PPC64EL_4K = Source("ppc64el", "trixie", "linux-image-powerpc64le")
 S390X = Source("s390x", "bookworm", "linux-image-s390x")
 
+# No kernel of Debian's lets its memory be written.
+SOURCE_61 = ("bookworm", "linux-source-6.1")
+AMD64_DEVMEM = Built("amd64", *SOURCE_61, ("guest", "amd64", "devmem"))
+
 LA48 = "max,la57=off"
 PAC = "max,pauth-impdef=on"
 
@@ -163,4 +175,5 @@ MORE = (
     Image("ppc64el-hash", "6.1, hash, 64 KiB pages", PPC64EL, "power8", PLAIN, "1G"),
     Image("ppc64el-4k", "6.12, radix, 4 KiB pages", PPC64EL_4K, "power9", PLAIN, "1G"),
     Image("s390x", "6.1", S390X, "max", PLAIN, "512M"),
+    Image("live-amd64-devmem", "6.1 built here, to be written while it runs", AMD64_DEVMEM, LA48, (), "512M", end="live"),
 )

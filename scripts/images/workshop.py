@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import built
 import dumps
 import initramfs
-from catalogue import MACHINES, Image, Source
-from kernel import KernelPackages, find, first, unpack_debug
+from catalogue import MACHINES, Built, Image, Source
+from kernel import Kernel, KernelPackages, find, first, unpack_debug
 from machine import Guest, GuestError, Monitor
 from packages import Archive, PackageError
 
@@ -52,6 +53,8 @@ class Workshop:
         for image in images:
             arch = image.source.arch
             wanted.add(MACHINES[arch].package)
+            if isinstance(image.source, Built):
+                wanted |= built.TOOLS
             if arch != self.native:
                 compiler = MACHINES[arch].compiler.replace("_", "-")
                 wanted |= {f"gcc-{compiler}", f"libc6-dev-{arch}-cross"}
@@ -61,15 +64,18 @@ class Workshop:
 
     def archive(self, source: Source) -> Archive:
         """With lists that are as new as this run."""
-        key = replace(source, package="")
+        key = Source(source.arch, source.suite, "")
         if key not in self.archives:
             self.archives[key] = Archive(self.store, source.suite, source.arch)
             self.archives[key].update()
         return self.archives[key]
 
-    def newest(self, image: Image) -> KernelPackages:
+    def newest(self, image: Image) -> KernelPackages | built.KernelSource:
         with self.packages:
-            return find(self.archive(image.source), image.source.package)
+            archive = self.archive(image.source)
+            if isinstance(image.source, Built):
+                return built.find(archive, image.source)
+            return find(archive, image.source.package)
 
     def is_ready(self, image: Image, update: bool) -> bool:
         made_from = self.made_from(image)
@@ -83,7 +89,7 @@ class Workshop:
         def attempt(image: Image) -> bool:
             try:
                 work(image)
-            except (GuestError, PackageError, OSError, subprocess.CalledProcessError) as error:
+            except (built.BuildError, GuestError, PackageError, OSError, subprocess.CalledProcessError) as error:
                 say(f"{image.name}: {type(error).__name__}: {error}")
                 return False
             return True
@@ -112,10 +118,21 @@ class Workshop:
             made.rename(self.root / image.name)
         say(f"{image.name}: {packages}, in {time.monotonic() - start:.0f} s")
 
-    def prepare(self, image: Image, packages: KernelPackages, work: Path) -> tuple[Path, Path]:
-        """The kernel to boot, and its initramfs."""
+    def kernel(self, image: Image, packages: KernelPackages | built.KernelSource, work: Path) -> Kernel:
+        if isinstance(packages, KernelPackages):
+            with self.packages:
+                return packages.unpack(work / "kernel")
+        say(f"{image.name}: building a kernel, which takes some minutes and 3 GB")
         with self.packages:
-            unpacked = packages.unpack(work / "kernel")
+            tree = packages.unpack(work / "source")
+        return built.build(tree, packages.source, self.native, work / "build")
+
+    def prepare(
+        self, image: Image, packages: KernelPackages | built.KernelSource, work: Path
+    ) -> tuple[Path, Path]:
+        """The kernel to boot, and its initramfs."""
+        unpacked = self.kernel(image, packages, work)
+        with self.packages:
             tools = self.archive(replace(image.source, suite=TOOLS)).unpack(["busybox-static"], work / "tools")
         busybox = first(tools, "usr/bin/busybox", "bin/busybox")
         cast = initramfs.compile_cast(image.source.arch, self.native, work)
@@ -172,7 +189,9 @@ class Workshop:
         return stamp.read_text().splitlines() if stamp.exists() else []
 
     def make_debug(self, image: Image) -> None:
-        """The debug file of the kernel that the image is of."""
+        """The debug file of the kernel that the image is of; none of one that was built here."""
+        if isinstance(image.source, Built):
+            return
         package = self.made_from(image)[0].split()[1]
         release = package.removeprefix("linux-image-")
         target = self.root / "debug" / f"vmlinux-{release}"
@@ -192,6 +211,8 @@ def recipe(image: Image) -> str:
         disk = Path("elf.dump") if image.end == "kexec" else None
         made_by += [Guest(image, Path("kernel"), Path("initramfs"), Path("made"), disk).command, image.files]
         sources |= {HERE / "dumps.py"}
+    if isinstance(image.source, Built):
+        sources |= {HERE / "built.py", *built.files(image.source)}
     digest = hashlib.sha256(repr(made_by).encode())
     for path in sorted(sources):
         digest.update(path.read_bytes())

@@ -54,7 +54,29 @@ pub(crate) fn guests(append: &str) -> impl Iterator<Item = Guest> {
         if server.is_none() {
             eprintln!("skipped: {}: no {} (scripts/static)", machine.guest, machine.server);
         }
-        Some(Guest::boot(machine, &server?, append))
+        let server = server?;
+        assert!(
+            images().join(machine.guest).join("initramfs").exists(),
+            "scripts/make-images {} first",
+            machine.guest
+        );
+        Some(Guest::boot(machine, machine.guest, &server, append))
+    })
+}
+
+/// The guests of all machines with a kernel that is built for them, `live-amd64-KIND`; what was not made is left out.
+pub(crate) fn built(kind: &str) -> impl Iterator<Item = Guest> {
+    MACHINES.iter().filter_map(move |machine| {
+        let name = format!("{}-{kind}", machine.guest);
+        let server = std::env::var_os(machine.server).map(PathBuf::from);
+        let server = server.filter(|_| images().join(&name).join("initramfs").exists());
+        if server.is_none() {
+            eprintln!(
+                "skipped: {name}: it was not made (scripts/make-images {name}), or no {}",
+                machine.server
+            );
+        }
+        Some(Guest::boot(machine, &name, &server?, ""))
     })
 }
 
@@ -71,10 +93,9 @@ fn make_disk(path: &Path) {
 }
 
 impl Guest {
-    fn boot(machine: &'static Machine, server: &Path, append: &str) -> Self {
+    fn boot(machine: &'static Machine, name: &str, server: &Path, append: &str) -> Self {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let prepared = images().join(machine.guest);
-        assert!(prepared.join("initramfs").exists(), "scripts/make-images {} first", machine.guest);
+        let prepared = images().join(name);
         let folder = tempfile::tempdir().expect("a folder");
         make_disk(&folder.path().join("disk"));
         let port =

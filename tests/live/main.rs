@@ -24,6 +24,7 @@ mod sessions;
 mod support;
 #[path = "../synth/mod.rs"]
 mod synth;
+mod writing;
 
 use guest::{Guest, guests};
 
@@ -58,6 +59,11 @@ fn what_is_denied_says_why(guest: &mut Guest) {
     assert!(said.contains("/proc/kcore: only root may open it: run this with sudo"), "{said}");
     let said = guest.run("kgdbserver info -c /dev/mem 2>&1");
     assert!(said.contains("/dev/mem: the kernel keeps its memory out of /dev/mem"), "{said}");
+    let said = guest.run("kgdbserver --live --write 2>&1");
+    assert!(
+        said.contains("/dev/mem: the kernel keeps its memory out of /dev/mem (CONFIG_STRICT_DEVMEM), as"),
+        "{said}"
+    );
     let passed = "su rig -c 'kgdbserver ps --kcore-fd 3' 3</proc/kcore 2>&1 | grep sleeper";
     assert!(guest.run(passed).contains("sleeper"), "a descriptor from a privileged parent is enough");
     let hidden =

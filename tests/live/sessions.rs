@@ -79,7 +79,7 @@ fn number(session: &Transcript, command: &str, time: usize) -> u64 {
     text.rsplit(' ').next().unwrap().parse().unwrap_or_else(|_| panic!("{text}\n{session}"))
 }
 
-fn connect(guest: &Guest) -> Client<TcpStream> {
+pub(crate) fn connect(guest: &Guest) -> Client<TcpStream> {
     let stream = TcpStream::connect(("127.0.0.1", guest.port)).expect("connect");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     Client::new(stream)
