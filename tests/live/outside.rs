@@ -5,7 +5,9 @@ use crate::guest::Guest;
 use kgdbserver::Error;
 use kgdbserver::kernel::Thread;
 use kgdbserver::kvm::{Kvm, Options};
+use kgdbserver::qmp::Qmp;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 pub(crate) fn the_same_is_seen_from_outside(guest: &mut Guest) {
     for qmp in [false, true] {
@@ -59,6 +61,7 @@ fn what_is_written_shows_in_the_guest(guest: &mut Guest) {
 
 fn open(guest: &Guest, qmp: bool, write: bool) -> Kvm {
     let folder = guest.folder.path();
-    let options = Options { qmp: qmp.then(|| folder.join("qmp")), write, ..Options::default() };
+    let qmp = qmp.then(|| Arc::new(Qmp::new(&folder.join("qmp")).expect("QEMU's monitor")));
+    let options = Options { qmp, write, ..Options::default() };
     Kvm::open_with(&folder.join("ram.img"), options).expect("the guest's memory")
 }

@@ -113,7 +113,11 @@ mod tests {
 
     #[test]
     fn it_hides_nothing() {
-        crate::image::odd::check(&Running { memory: Arc::new(crate::image::odd::Odd), flags: None });
+        crate::image::odd::check(&Running {
+            memory: Arc::new(crate::image::odd::Odd),
+            flags: None,
+            writer: None,
+        });
     }
 
     #[test]
