@@ -6,8 +6,12 @@ use crate::driver::{Transcript, tidy};
 pub(crate) type Session<'a> = Vec<(&'a str, Vec<&'a str>)>;
 
 pub(crate) fn block<'a>(page: &'a str, begin: &str) -> &'a str {
-    let mut blocks = page.split("```\n").skip(1).step_by(2);
-    blocks.find(|block| block.starts_with(begin)).unwrap_or_else(|| panic!("no block {begin}"))
+    // Behind the fence may stand a language.
+    let blocks = page.split("```").skip(1).step_by(2).filter_map(|block| block.split_once('\n'));
+    blocks
+        .map(|(_, block)| block)
+        .find(|block| block.starts_with(begin))
+        .unwrap_or_else(|| panic!("no block {begin}"))
 }
 
 /// What is typed in one debugger in the first block that begins so; what the shell's line that starts it prints stands

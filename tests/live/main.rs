@@ -17,6 +17,9 @@ mod driver;
 mod dumped;
 mod guest;
 mod outside;
+#[path = "../debuggers/page.rs"]
+mod page;
+mod pages;
 #[path = "../rsp/mod.rs"]
 mod rsp;
 mod sessions;
@@ -41,6 +44,8 @@ fn a_running_kernel() {
             dumped::dumps_answer_as_the_kernel_does(&mut guest); // a minute for each
         }
         outside::the_same_is_seen_from_outside(&mut guest);
+        pages::show_the_outside(&mut guest);
+        pages::show_the_start(&mut guest);
         sessions::debuggers_see_it_run(&mut guest);
     }
 }

@@ -3,6 +3,7 @@
 use crate::STEADY;
 use crate::driver::{Transcript, gdb_multiarch, lldb};
 use crate::guest::{Guest, PATIENCE};
+use crate::pages;
 use crate::rsp::{Client, GDB, document};
 use std::collections::BTreeSet;
 use std::net::TcpStream;
@@ -14,6 +15,7 @@ pub(crate) fn debuggers_see_it_run(guest: &mut Guest) {
     let user = guest.run("ps -o user,comm | grep kgdbserver | head -1");
     assert!(user.contains("65534"), "privileges were not dropped: {user}");
     gdb_sees_it_as_it_is_now(guest);
+    pages::show_the_sessions(guest);
     lldb_sees_it_as_it_is_now(guest);
     jiffies_go_on(guest);
     new_threads_are_seen(guest);
