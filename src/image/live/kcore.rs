@@ -7,6 +7,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+/// As small as pages are.
 const PAGE: u64 = 4096;
 
 /// The memory of a running kernel.
@@ -14,7 +15,7 @@ const PAGE: u64 = 4096;
 /// /proc/kcore answers for some pages with zeros that are not there: those that a balloon took or that were unplugged
 /// (since 5.10), whose memory has failed, or that a hypervisor has yet to hand over. What the kernel says of its pages in
 /// /proc/kpageflags tells these zeros from true ones. It is only asked where zeros were read.
-pub(super) struct Running {
+pub(super) struct Kcore {
     pub(super) memory: Arc<dyn Memory>,
     /// None where it may not be read.
     pub(super) flags: Option<PageFlags>,
@@ -22,16 +23,16 @@ pub(super) struct Running {
     pub(super) writer: Option<File>,
 }
 
-impl Running {
+impl Kcore {
     /// How many of the bytes read at an address may be believed.
     fn believed(&self, Pa(pa): Pa, bytes: &[u8]) -> Result<usize, Fault> {
         let Some(flags) = &self.flags else { return Ok(bytes.len()) };
         let mut done = 0;
         while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
             let at = pa + done as u64;
-            let len = rest.len().min((PAGE - at % PAGE) as usize);
+            let len = rest.len().min((flags.page_bytes - at % flags.page_bytes) as usize);
             let zeros = rest.get(..len).is_some_and(|piece| piece.iter().all(|byte| *byte == 0));
-            if zeros && flags.is_withheld(at / PAGE) {
+            if zeros && flags.is_withheld(Pa(at)) {
                 return if done == 0 { Err(Fault::Excluded(Pa(pa))) } else { Ok(done) };
             }
             done += len;
@@ -40,7 +41,7 @@ impl Running {
     }
 }
 
-impl Memory for Running {
+impl Memory for Kcore {
     fn read(&self, at: Addr, buf: &mut [u8]) -> Result<usize, Fault> {
         let got = self.memory.read(at, buf)?;
         match at {
@@ -89,6 +90,7 @@ mod tests {
     use super::*;
     use crate::image::Source;
     use crate::image::extents::{Extent, Stretches};
+    use crate::image::odd;
     use crate::image::store::Store;
     use std::io::Write;
     use std::path::Path;
@@ -102,22 +104,18 @@ mod tests {
     }
 
     /// Three pages: one of sevens, one of zeros that are withheld, one of true zeros.
-    fn running() -> Running {
+    fn running() -> Kcore {
         let bytes = [vec![7; 4096], vec![0; 8192]].concat();
         let source: Arc<dyn Source> = Arc::new(Store::device(file(&bytes), Path::new("kcore"), false));
         let all = Extent { start: 0, len: 0x3000, offset: 0 };
         let flags: Vec<u8> = [OFFLINE, OFFLINE, 0].iter().flat_map(|flags| flags.to_ne_bytes()).collect();
-        let flags = Some(PageFlags::new(file(&flags)));
-        Running { memory: Arc::new(Stretches::new(source, &[all])), flags, writer: None }
+        let flags = Some(PageFlags { file: file(&flags), page_bytes: PAGE });
+        Kcore { memory: Arc::new(Stretches::new(source, &[all])), flags, writer: None }
     }
 
     #[test]
     fn it_hides_nothing() {
-        crate::image::odd::check(&Running {
-            memory: Arc::new(crate::image::odd::Odd),
-            flags: None,
-            writer: None,
-        });
+        odd::check(&Kcore { memory: Arc::new(odd::Odd), flags: None, writer: None });
     }
 
     #[test]
@@ -133,14 +131,14 @@ mod tests {
 
     #[test]
     fn without_flags_zeros_are_zeros() {
-        let memory = Running { flags: None, ..running() };
+        let memory = Kcore { flags: None, ..running() };
         assert_eq!(memory.read(Addr::Phys(Pa(0x1008)), &mut [1; 8]), Ok(8));
     }
 
     #[test]
     fn what_is_read_is_written_elsewhere_a_page_at_a_time() {
         let device = file(&[0; 0x3000]);
-        let memory = Running { writer: Some(device.try_clone().unwrap()), ..running() };
+        let memory = Kcore { writer: Some(device.try_clone().unwrap()), ..running() };
         let write = |pa, data: &[u8]| memory.write(Addr::Phys(Pa(pa)), data, Va(0));
         assert_eq!(write(0xffe, b"abcd").unwrap(), 2, "up to the page's end");
         assert_eq!(write(0x2ffe, b"efgh").unwrap(), 2);

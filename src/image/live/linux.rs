@@ -1,7 +1,7 @@
 //! A running Linux kernel.
 
 use super::denial::{self, Observed};
-use super::kcore::Running;
+use super::kcore::Kcore;
 use super::page_flags::PageFlags;
 use super::proc::Proc;
 use super::{Device, Live, NAME, descriptor, iomem};
@@ -39,7 +39,7 @@ pub(super) fn open(device: Device, write: bool) -> Result<Live> {
     let image = if device == Device::Mem { mem(source)? } else { kcore(source, device)? };
     let flags = File::open("/proc/kpageflags").ok().map(PageFlags::new);
     let writer = if write { Some(writer(&*image.memory)?) } else { None };
-    let memory = Arc::new(Running { memory: image.memory, flags, writer });
+    let memory = Arc::new(Kcore { memory: image.memory, flags, writer });
     let image = Image { format: NAME, memory, ..image };
     Ok(Live { hints: hints(), own: Some(Arc::new(Proc)), writable: write, ..Live::of(image) })
 }
