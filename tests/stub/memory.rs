@@ -148,7 +148,7 @@ fn addresses_can_be_physical_ones_for_one_connection() {
     );
     check(&mut other, "-> mffffffff80200000,4\n<- 554889e5");
     client.ask("QEnableErrorStrings");
-    let why = digits("physical address 0x0 is not in the image");
+    let why = digits("invalid address (0x0): physical address 0x0 is not in the image");
     check(
         &mut client,
         &format!("-> m0,4\n<- E0e;{why}\n-> Qqemu.PhyMemMode:0\n<- OK\n-> mffffffff80200000,4\n<- 554889e5"),
