@@ -13,6 +13,7 @@ mod plan;
 mod threads;
 mod words;
 
+use crate::image::zeros::is_zero;
 use crate::image::{Addr, Image};
 use crate::space::Space;
 use crate::{Error, Kvm, Result};
@@ -224,8 +225,4 @@ impl Job<'_> {
     fn is_lost(&self, pa: Pa) -> bool {
         matches!(self.image.memory.locate(pa), Err(Fault::CutOff(_) | Fault::PartMissing(_)))
     }
-}
-
-fn is_zero(page: &[u8]) -> bool {
-    page.iter().all(|byte| *byte == 0)
 }

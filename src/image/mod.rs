@@ -37,6 +37,7 @@ mod store;
 mod textdump;
 mod unpacked;
 mod wrapped;
+pub(crate) mod zeros;
 
 pub use facts::Facts;
 pub(crate) use moment::Moment;

@@ -4,6 +4,7 @@
 //! that was left behind half written is never taken for a whole one.
 
 use super::wrapped::Settings;
+use super::zeros::is_zero;
 use super::{Source, Store};
 use crate::{Error, Result};
 use std::fs::{self, File};
@@ -222,9 +223,4 @@ impl Spill<'_> {
         let file = self.file.persist(&kept).map_err(|error| Error::io(&kept)(error.error))?;
         Store::of(file, path)
     }
-}
-
-fn is_zero(block: &[u8]) -> bool {
-    const ZEROS: [u8; BLOCK] = [0; BLOCK];
-    ZEROS.get(..block.len()) == Some(block)
 }

@@ -115,7 +115,7 @@ fn show_writing(files: &[&Path]) {
     let logged: Vec<&str> =
         session.iter().flat_map(|(_, printed)| printed.clone()).filter(is_logged).collect();
     assert!(!logged.is_empty(), "the page shows the log");
-    session.iter_mut().for_each(|(_, printed)| printed.retain(|line| !line.is_empty() && !is_logged(&line)));
+    session.iter_mut().for_each(|(_, printed)| printed.retain(|line| !line.is_empty() && !is_logged(line)));
     in_gdb(&port, &session);
     has_lines(&server.said(), "--write", &logged, without_numbers);
 }

@@ -1,6 +1,7 @@
 //! Memory that changes while it is read, pages of it that Linux does not give away, and where it is written.
 
-use super::page_flags::PageFlags;
+use super::page_flags::{Few, PageFlags};
+use crate::image::zeros::is_zero;
 use crate::image::{Addr, Census, Memory, Unwritten};
 use kgdbserver_arch::{Fault, Pa, Va};
 use std::fs::File;
@@ -27,13 +28,19 @@ impl Kcore {
     /// How many of the bytes read at an address may be believed.
     fn believed(&self, Pa(pa): Pa, bytes: &[u8]) -> Result<usize, Fault> {
         let Some(flags) = &self.flags else { return Ok(bytes.len()) };
-        let mut done = 0;
+        let (mut done, mut few) = (0, None);
         while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
             let at = pa + done as u64;
             let len = rest.len().min((flags.page_bytes - at % flags.page_bytes) as usize);
-            let zeros = rest.get(..len).is_some_and(|piece| piece.iter().all(|byte| *byte == 0));
-            if zeros && flags.is_withheld(Pa(at)) {
-                return if done == 0 { Err(Fault::Excluded(Pa(pa))) } else { Ok(done) };
+            let withheld = |few: &Few| few.is_withheld(at / flags.page_bytes);
+            if rest.get(..len).is_some_and(is_zero) {
+                let known = few.as_ref().and_then(withheld);
+                let known = known.or_else(|| withheld(few.insert(flags.of(Pa(at), rest.len()))));
+                match known {
+                    Some(true) if done == 0 => return Err(Fault::Excluded(Pa(pa))),
+                    Some(true) => return Ok(done),
+                    _ => {}
+                }
             }
             done += len;
         }
