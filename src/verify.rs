@@ -33,6 +33,7 @@ impl Verdict {
     }
 }
 
+const BUILD_ID: &str = "the build id";
 const VERSION: &str = "version";
 
 const LINUX: &str = "linux_banner";
@@ -82,6 +83,7 @@ pub fn compare(file: &KernelFile, image: &Witness<'_>) -> Result<Verdict> {
             continue;
         }
         if ours != theirs {
+            let show: fn(&[u8]) -> String = if what == BUILD_ID { hex } else { show };
             return Err(Error::Mismatch { what, kernel: show(&ours), image: show(&theirs) });
         }
         agreed.push(what);
@@ -95,7 +97,7 @@ pub fn compare(file: &KernelFile, image: &Witness<'_>) -> Result<Verdict> {
 /// Compares with the build id that the kernel told.
 fn told_build_id(file: &KernelFile, told: Option<&[u8]>) -> Result<Option<String>> {
     let Some((ours, told)) = file.build_id().zip(told) else { return Ok(None) };
-    let what = "the build id".to_owned();
+    let what = BUILD_ID.to_owned();
     match ours == told {
         true => Ok(Some(what)),
         false => Err(Error::Mismatch { what, kernel: hex(&ours), image: hex(told) }),
@@ -147,11 +149,15 @@ fn machine(file: &KernelFile, image: &Space) -> Result<()> {
     Err(Error::Mismatch { what, kernel: file.machine_name(), image: image.machine.arch.name.into() })
 }
 
+/// The build id, as the linker's note has it in memory too.
 fn build_id(file: &KernelFile) -> Option<(String, Va, u64)> {
+    /// Three words, and `GNU`.
+    const HEADER: u64 = 16;
     let mut notes =
         file.sections().iter().filter(|section| section.header.sh_type == SHT_NOTE && section.is_alloc());
     let note = &notes.find(|section| section.name == ".note.gnu.build-id")?.header;
-    Some(("the build id".into(), Va(note.sh_addr), note.sh_size)).filter(|(_, _, len)| *len <= LIMIT)
+    let len = note.sh_size.checked_sub(HEADER).filter(|len| (1..=LIMIT).contains(len))?;
+    Some((BUILD_ID.into(), Va(note.sh_addr.checked_add(HEADER)?), len))
 }
 
 /// In a Linux kernel the other names are not looked for, or are those of a driver's variables.

@@ -21,9 +21,9 @@ impl Kvm {
     ///
     /// # Errors
     /// [`Error::ReadOnly`], in libkvm's words, for a dump, and for raw memory that was not opened for writing
-    /// ([`super::Options::write`]); [`Error::Usage`] for the running kernel, if it was not; [`Error::Fault`] if not even the first byte can be written; [`Error::Unwritten`] for what
-    /// the running kernel keeps from being written (its code, its constants), and for what reads otherwise than it was
-    /// written.
+    /// ([`super::Options::write`]); [`Error::Usage`] for the running kernel, if it was not; [`Error::Fault`] if not even the
+    /// first byte can be written; [`Error::Unwritten`] for what the running kernel keeps from being written (its code, its
+    /// constants), and for what reads otherwise than it was written.
     pub fn write(&self, va: usize, data: &[u8]) -> Result<usize> {
         self.noted(self.write_in(&self.space, Va(va as u64), data, "kvm_write"))
     }
