@@ -22,8 +22,7 @@ impl Own for Proc {
 
     /// As with the load.
     fn swap(&self) -> Told<Listing<Swap>> {
-        // SAFETY: sysconf(3) has no preconditions.
-        let page_size = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).ok()?;
+        let page_size = rustix::param::page_size() as u64;
         let text = fs::read_to_string("/proc/swaps").ok()?;
         let devices: Option<Vec<Swap>> =
             text.lines().skip(1).map(|line| parse_swap(line, page_size)).collect();
