@@ -15,7 +15,7 @@ KERNELS = Path(__file__).resolve().parent / "kernels"
 TOOLS = {"make", "flex", "bison", "bc", "libelf-dev", "dwarves", "kmod", "xz-utils"}
 """Debian's packages that a build needs beside a compiler."""
 
-NAMES = {"amd64": ("x86", "bzImage")}
+NAMES = {"amd64": ("x86", "bzImage"), "arm64": ("arm64", "Image")}
 """What the kernel's makefiles call the architectures, and the files that boot."""
 
 

@@ -142,6 +142,7 @@ S390X = Source("s390x", "bookworm", "linux-image-s390x")
 # No kernel of Debian's lets its memory be written.
 SOURCE_61 = ("bookworm", "linux-source-6.1")
 AMD64_DEVMEM = Built("amd64", *SOURCE_61, ("guest", "amd64", "devmem"))
+ARM64_DEVMEM = Built("arm64", *SOURCE_61, ("guest", "arm64", "devmem"))
 
 LA48 = "max,la57=off"
 PAC = "max,pauth-impdef=on"
@@ -176,4 +177,5 @@ MORE = (
     Image("ppc64el-4k", "6.12, radix, 4 KiB pages", PPC64EL_4K, "power9", PLAIN, "1G"),
     Image("s390x", "6.1", S390X, "max", PLAIN, "512M"),
     Image("live-amd64-devmem", "6.1 built here, to be written while it runs", AMD64_DEVMEM, LA48, (), "512M", end="live"),
+    Image("live-arm64-devmem", "6.1, the same", ARM64_DEVMEM, PAC, (), "512M", end="live"),
 )

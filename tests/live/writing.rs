@@ -1,6 +1,6 @@
 //! A kernel that runs, and its memory written: in guests whose kernels permit it, which `scripts/make-images` builds.
 
-use crate::driver::gdb;
+use crate::driver::gdb_multiarch;
 use crate::guest::{Guest, built};
 use crate::rsp::{Client, digits, undigits};
 use crate::sessions::connect;
@@ -123,7 +123,7 @@ fn a_debugger_writes_it(guest: &mut Guest) {
     let connect = format!("target remote :{}", guest.port);
     let print = format!("print *(int *)&{SYSCTL}");
     let set = format!("set var *(int *)&{SYSCTL} = 42");
-    let session = gdb(&["set remotetimeout 250", &connect, &set, "monitor write on", &set, &print]);
+    let session = gdb_multiarch(&["set remotetimeout 250", &connect, &set, "monitor write on", &set, &print]);
     session.has(&print, "= 42");
     assert_eq!(sysctl(guest), "42");
 }
