@@ -85,19 +85,23 @@ fn looks(adapter: &mut Adapter, capabilities: &Value, machine: &Machine, manner:
     }
 }
 
-/// All threads. lldb's adapters sometimes tell of a stop a moment before they know it themselves: 22 then has no threads, 14
-/// no names (`Thread #1`).
+/// All threads. lldb's adapters sometimes tell of a stop a moment before they know it themselves: 22 then has no threads,
+/// others lack names (`Thread 2` with 19, `Thread #2` with 14), of some threads or of all.
 fn threads(adapter: &mut Adapter) -> Vec<Value> {
     for _ in 0..100 {
         let number = adapter.send("threads", json!({}));
         let mut response = adapter.response(number);
         let listed = response["body"]["threads"].as_array_mut().map(std::mem::take).unwrap_or_default();
-        if response["success"] == true && listed.iter().all(|thread| thread["name"] != "Thread #1") {
+        if response["success"] == true && listed.iter().all(|thread| !unnamed(thread)) {
             return listed;
         }
         std::thread::sleep(Duration::from_millis(20));
     }
     panic!("no threads, or no names")
+}
+
+fn unnamed(thread: &Value) -> bool {
+    thread["name"].as_str().is_some_and(|name| name.starts_with("Thread "))
 }
 
 /// All frames of a thread, as the adapter tells them.
