@@ -6,7 +6,9 @@ use kgdbserver::kvm::number;
 use kgdbserver::space::Space;
 use kgdbserver_arch::Va;
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 /// Bytes read at a time.
@@ -50,6 +52,8 @@ impl Read {
 
     fn print(&self, space: &Space, address: u64, length: u64) -> Outcome {
         let mut out = std::io::stdout().lock();
+        // std looks for ends of lines in all that goes to standard output: bytes go past it.
+        let mut bare = File::from(out.as_fd().try_clone_to_owned()?);
         let mut done = 0;
         let mut buf = vec![0; usize::try_from(length.min(CHUNK)).unwrap_or_default()];
         while done < length {
@@ -58,7 +62,7 @@ impl Read {
             let (got, fault) = space.read_prefix(Va(at), buf.get_mut(..wanted).unwrap_or_default());
             let bytes = buf.get(..got).unwrap_or_default();
             if self.raw {
-                out.write_all(bytes)?
+                bare.write_all(bytes)?
             } else {
                 hex_dump(&mut out, at, bytes)?
             }

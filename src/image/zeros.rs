@@ -5,8 +5,7 @@ const PIECE: usize = 4096;
 
 /// Whether there is nothing but zeros.
 pub(crate) fn is_zero(bytes: &[u8]) -> bool {
-    // By comparison, not by a loop over bytes: that is memcmp(3), which is as fast in a build that hardly optimises
-    // (scripts/static).
+    // By comparison, not by a loop over bytes: that is memcmp(3), which is as fast in a build that hardly optimises.
     static ZEROS: [u8; PIECE] = [0; PIECE];
     bytes.chunks(PIECE).all(|piece| ZEROS.get(..piece.len()) == Some(piece))
 }

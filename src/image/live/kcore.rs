@@ -10,12 +10,14 @@ use std::sync::Arc;
 
 /// As small as pages are.
 const PAGE: u64 = 4096;
+/// Bytes that tell most pages from zeros.
+const GLANCE: usize = 64;
 
 /// The memory of a running kernel.
 ///
 /// /proc/kcore answers for some pages with zeros that are not there: those that a balloon took or that were unplugged
 /// (since 5.10), whose memory has failed, or that a hypervisor has yet to hand over. What the kernel says of its pages in
-/// /proc/kpageflags tells these zeros from true ones. It is only asked where zeros were read.
+/// /proc/kpageflags tells these zeros from true ones. It is only asked of pages that begin with zeros.
 pub(super) struct Kcore {
     pub(super) memory: Arc<dyn Memory>,
     /// None where it may not be read.
@@ -32,14 +34,14 @@ impl Kcore {
         while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
             let at = pa + done as u64;
             let len = rest.len().min((flags.page_bytes - at % flags.page_bytes) as usize);
-            let withheld = |few: &Few| few.is_withheld(at / flags.page_bytes);
-            if rest.get(..len).is_some_and(is_zero) {
+            let page = rest.get(..len).unwrap_or_default();
+            // A look at all bytes of a page costs more than its flags, and a few tell that most pages are not zeros.
+            if is_zero(page.get(..GLANCE).unwrap_or(page)) {
+                let withheld = |few: &Few| few.is_withheld(at / flags.page_bytes);
                 let known = few.as_ref().and_then(withheld);
                 let known = known.or_else(|| withheld(few.insert(flags.of(Pa(at), rest.len()))));
-                match known {
-                    Some(true) if done == 0 => return Err(Fault::Excluded(Pa(pa))),
-                    Some(true) => return Ok(done),
-                    _ => {}
+                if known == Some(true) && is_zero(page) {
+                    return if done == 0 { Err(Fault::Excluded(Pa(pa))) } else { Ok(done) };
                 }
             }
             done += len;
