@@ -11,7 +11,7 @@ const OFFLINE: u64 = 1 << 23;
 
 const WORD: usize = 8;
 /// Pages whose flags one read asks for.
-const FEW: usize = 64;
+const FEW: usize = 512;
 
 /// The flags of all pages.
 #[derive(Debug)]

@@ -1,9 +1,9 @@
 //! Finds the first task.
 
 use super::members::Task;
-use super::scan;
+use super::{Told, scan};
+use crate::Result;
 use crate::kernel::fields::Fields;
-use crate::{Error, Result};
 use kgdbserver_arch::Va;
 use memchr::memmem;
 
@@ -12,11 +12,9 @@ const NAMES: [&[u8]; 2] = [b"swapper/0\0", b"swapper\0"];
 
 /// The address of `init_task`: by its symbol, or by its name, which no other place in the kernel's data has in front of a
 /// task that is its own parent.
-pub(super) fn find(fields: &Fields<'_>, task: &Task, text: Option<u64>) -> Result<Va> {
-    let missing = || Error::NoSymbol("init_task".into());
-    fields
-        .variable("init_task")
-        .or_else(|_| search(fields, task, text.ok_or_else(missing)?).ok_or_else(missing))
+pub(super) fn find(fields: &Fields<'_>, task: &Task, told: &Told) -> Result<Va> {
+    let search = || search(fields, task, told.start()?);
+    fields.variable("init_task").or_else(|missing| told.init_task.or_find(search).ok_or(missing))
 }
 
 fn search(fields: &Fields<'_>, task: &Task, text: u64) -> Option<Va> {

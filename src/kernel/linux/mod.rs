@@ -47,7 +47,7 @@ use crate::Result;
 use crate::space::Space;
 use crate::symbols::{Symbol, Symbols};
 use kgdbserver_arch::{Machine, PacMask, Registers, Va};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A Linux kernel.
 struct Linux {
@@ -58,8 +58,8 @@ struct Linux {
     init_task: Va,
     task: members::Task,
     orc: Option<orc::Orc>,
-    /// CPUs that are up.
-    present: usize,
+    /// CPUs that are up, counted when that is needed: of a running kernel everything else is read anew at each question.
+    present: OnceLock<usize>,
 }
 
 /// What told of itself by VMCOREINFO.
@@ -72,18 +72,16 @@ impl Linux {
     fn find(evidence: &Evidence<'_>, told: Arc<Told>) -> Result<Self> {
         let fields = Fields { symbols: evidence.symbols, mem: evidence.mem };
         let task = members::Task::find(evidence.symbols.types())?;
-        let mut linux = Self {
+        Ok(Self {
             symbols: evidence.symbols.clone(),
             machine: evidence.mem.machine,
             table: told.table(evidence.mem.machine)?,
-            init_task: init_task::find(&fields, &task, told.start())?,
+            init_task: init_task::find(&fields, &task, &told)?,
             task,
+            orc: orc::Orc::find(&fields, told.clone()).ok(),
             told,
-            orc: orc::Orc::find(&fields).ok(),
-            present: 1,
-        };
-        linux.present = linux.present_cpus(evidence.mem).map_or(1, |cpus| cpus.len());
-        Ok(linux)
+            present: OnceLock::new(),
+        })
     }
 
     /// Memory, names and types together.
@@ -152,7 +150,7 @@ impl Kernel for Linux {
     }
 
     fn modules(&self, mem: &Space) -> Result<Listing<Module>> {
-        modules::all(&self.fields(mem), self.told.start())
+        modules::all(&self.fields(mem), &self.told)
     }
 
     fn module_symbols(&self, mem: &Space, module: &Module) -> Result<Vec<Symbol>> {

@@ -1,7 +1,7 @@
 //! Kernel modules.
 
-use super::scan;
 use super::tasks::list;
+use super::{Told, scan};
 use crate::Result;
 use crate::kernel::fields::{Fields, bad, offset};
 use crate::kernel::state::{Module, Part};
@@ -22,16 +22,16 @@ const NAME_BYTES: usize = 512;
 const BUILD_ID_LIMIT: u64 = 64;
 
 /// The modules of the list `modules`, the one that was loaded last first. Where no symbol leads to it, it is looked for in the
-/// kernel's image, whose text begins at `text`.
-pub(super) fn all(fields: &Fields<'_>, text: Option<u64>) -> Result<Listing<Module>> {
+/// kernel's image.
+pub(super) fn all(fields: &Fields<'_>, told: &Told) -> Result<Listing<Module>> {
     let member = fields.member("module", "list")?.offset;
     let unformed = fields.symbols.types().enumerator("MODULE_STATE_UNFORMED");
     let formed = |va: Va| match fields.int(va, "module", "state") {
         Ok(state) => Some(state) != unformed,
         Err(_) => true,
     };
-    let search = |missing| text.and_then(|text| search(fields, text, member)).ok_or(missing);
-    let head = fields.variable("modules").or_else(search)?;
+    let search = || search(fields, told.start()?, member);
+    let head = fields.variable("modules").or_else(|missing| told.modules.or_find(search).ok_or(missing))?;
     let modules = list(fields.mem, "module", head, member);
     let modules = modules.filter(|va| va.as_ref().map_or(true, |va| formed(*va)));
     Ok(Listing::from_results(modules.map(|va| module(fields, va?))))

@@ -1,15 +1,20 @@
 //! Registers of running tasks, in the image's notes.
 
 use super::Linux;
+use crate::space::Space;
 use kgdbserver_arch::{Machine, Registers};
 
 /// Which of the image's notes is that of a CPU, and of the task that it runs.
-pub(super) fn find(linux: &Linux, pid: u32, cpu: u32) -> Option<usize> {
+pub(super) fn find(linux: &Linux, mem: &Space, pid: u32, cpu: u32) -> Option<usize> {
+    if linux.told.prstatus.is_empty() {
+        return None;
+    }
     let at = linux.table.prstatus.pid;
     let machine = in_notes(linux);
     let pid_of = |note: &Vec<u8>| note.get(at..at + 4).map_or(0, |bytes| machine.uint(bytes) as u32);
     let pids: Vec<u32> = linux.told.prstatus.iter().map(pid_of).collect();
-    position(&pids, pids.len() >= linux.present, pid, cpu)
+    let present = linux.present.get_or_init(|| linux.present_cpus(mem).map_or(1, |cpus| cpus.len()));
+    position(&pids, pids.len() >= *present, pid, cpu)
 }
 
 /// QEMU writes a note for every CPU, and the CPU's number plus one for a pid (on s390x least significant byte first, on

@@ -4,6 +4,7 @@
 mod list;
 
 use self::list::{List, OfModule};
+use super::Told;
 use crate::kernel::fields::Fields;
 use crate::kernel::unwind::{Place, Saved, Table, Trapped, Unwind};
 use crate::space::Space;
@@ -11,7 +12,7 @@ use crate::symbols::{Member, Symbols, Types};
 use crate::{Error, Result};
 use kgdbserver_arch::Va;
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// The kernel is not built with larger frames.
 const FRAME_LIMIT: u64 = 4096;
@@ -24,6 +25,7 @@ pub(super) struct Orc {
     all: Trapped,
     by_processor: Trapped,
     symbols: Symbols,
+    told: Arc<Told>,
 }
 
 /// `struct orc_entry`, as the kernel's types describe it.
@@ -41,7 +43,7 @@ struct Layout {
 
 impl Orc {
     /// The table; an error if the kernel has none.
-    pub(super) fn find(fields: &Fields<'_>) -> Result<Self> {
+    pub(super) fn find(fields: &Fields<'_>, told: Arc<Told>) -> Result<Self> {
         let kernel = List::of_kernel(fields)?;
         let types = fields.symbols.types();
         let mut layout = Layout::find(types)?;
@@ -51,6 +53,7 @@ impl Orc {
             modules: OnceLock::new(),
             layout,
             symbols: fields.symbols.clone(),
+            told,
             all: pt_regs(types)?,
             by_processor: Trapped { pc: 0, sp: 24, fp: None, user: (8, 3), others: Vec::new() },
         })
@@ -58,7 +61,7 @@ impl Orc {
 
     /// The modules' tables, read when an address first lies outside the kernel's.
     fn modules(&self, mem: &Space) -> &[OfModule] {
-        self.modules.get_or_init(|| list::of_modules(&Fields { symbols: &self.symbols, mem }))
+        self.modules.get_or_init(|| list::of_modules(&Fields { symbols: &self.symbols, mem }, &self.told))
     }
 
     /// The rows of a list in the order of its entries, without those that make no sense.

@@ -11,7 +11,7 @@ use kgdbserver_arch::{At, Goes, Registers, Structure, Switched, UserAt, Va};
 /// The place of a task's registers: a note of the image for a task that runs, else where the switch left them.
 pub(super) fn saved(linux: &Linux, mem: &Space, task: Va, pid: u32, on_cpu: Option<u32>) -> Saved {
     match on_cpu {
-        Some(cpu) => match noted::find(linux, pid, cpu) {
+        Some(cpu) => match noted::find(linux, mem, pid, cpu) {
             Some(index) => Saved::Noted(index),
             None if mem.is_live() => Saved::Nowhere("it is running"),
             None => Saved::Nowhere("it was running, and the image has no registers of its CPU"),

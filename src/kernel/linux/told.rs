@@ -1,6 +1,7 @@
 //! What an image tells of its Linux kernel, and whether that is true.
 
 use super::log;
+use super::scan::Place;
 use super::vmcoreinfo::Vmcoreinfo;
 use crate::image::{Image, PRSTATUS};
 use crate::kernel::state::Log;
@@ -28,6 +29,10 @@ pub struct Told {
     pub notes_big_endian: Option<bool>,
     /// Its address spaces, once these are found.
     pub paging: Option<Paging>,
+    /// The first task, where no symbol leads to it.
+    pub(super) init_task: Place,
+    /// The list of modules, likewise.
+    pub(super) modules: Place,
 }
 
 /// Where VMCOREINFO comes from.
@@ -77,6 +82,8 @@ impl Told {
             control,
             notes_big_endian,
             paging: None,
+            init_task: Place::default(),
+            modules: Place::default(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::kernel::fields::Fields;
-use crate::kernel::linux::modules;
+use crate::kernel::linux::{Told, modules};
 use crate::kernel::state::{Module, Part};
 use crate::space::Space;
 use kgdbserver_arch::Va;
@@ -104,9 +104,8 @@ impl OfModule {
 }
 
 /// The lists of all modules that have one.
-pub(super) fn of_modules(fields: &Fields<'_>) -> Vec<OfModule> {
-    let text = fields.variable("_stext").ok().map(|va| va.0);
-    let modules = modules::all(fields, text).map(|list| list.items).unwrap_or_default();
+pub(super) fn of_modules(fields: &Fields<'_>, told: &Told) -> Vec<OfModule> {
+    let modules = modules::all(fields, told).map(|list| list.items).unwrap_or_default();
     let of = |module: Module| {
         let list = List::of_module(fields, &module).ok()?;
         Some(OfModule { module: module.va, parts: module.parts, list })
