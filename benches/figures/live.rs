@@ -33,7 +33,7 @@ fn figures(guest: &mut Guest) -> [Row; 2] {
 
 /// From the question to the whole answer, names and states included, as a debugger on the host waits for it.
 fn tasks(guest: &mut Guest, figure: &'static str) -> Row {
-    guest.run("ln -s cast /bin/many; many threads 200 & sleep 2");
+    guest.run("ln -s cast /bin/many; many threads 210 & sleep 2");
     let count = guest.run("cut -d/ -f2 /proc/loadavg | cut -d' ' -f1");
     assert!(count.trim().parse::<u32>().unwrap() >= TASKS.parse().unwrap(), "{count} tasks");
     guest.serve("--live");
@@ -62,7 +62,7 @@ fn kcore(guest: &mut Guest, figure: &'static str) -> Row {
         |length| format!("kgdbserver read --live --physical --raw {physical:#x} {length} >/dev/null 2>&1");
     let mut seconds = |command: &str| {
         // real 0m 1.78s
-        let said = guest.run(&format!("time sh -c '{}'", vec![command; TIMES].join("; ")));
+        let said = guest.run(&format!("time sh -c '{}'", [command; TIMES].join("; ")));
         let text =
             said.lines().find_map(|line| line.strip_prefix("real")).unwrap_or_else(|| panic!("{said}"));
         let (minutes, seconds) = text.trim().trim_end_matches('s').split_once('m').unwrap();
