@@ -50,12 +50,18 @@ fn a_running_kernel() {
     }
 }
 
-/// A kernel that lets nobody read its memory.
+/// A kernel that lets nobody read its memory, and one that lets nobody write it.
 #[test]
 fn a_kernel_that_is_locked_down() {
     for mut guest in guests("lockdown=confidentiality") {
         let said = guest.run("kgdbserver ps --live 2>&1");
         assert!(said.contains("/proc/kcore: the kernel is locked down (confidentiality)"), "{said}");
+    }
+    for mut guest in guests("lockdown=integrity") {
+        let said = guest.run("kgdbserver --live --write 2>&1");
+        assert!(said.contains("/dev/mem: the kernel is locked down (integrity), so that not even"), "{said}");
+        let said = guest.run("kgdbserver ps --live 2>&1");
+        assert!(said.contains(STEADY[0]), "{said}");
     }
 }
 

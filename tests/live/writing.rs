@@ -50,12 +50,17 @@ fn monitor(client: &mut Client<TcpStream>, command: &str) -> String {
     text.map(undigits).collect()
 }
 
-/// As where there is no /proc/kcore. VMCOREINFO is where /sys/kernel/vmcoreinfo says.
+/// Where it is named, and where there is no /proc/kcore. VMCOREINFO is where /sys/kernel/vmcoreinfo says.
 fn dev_mem_is_read_too(guest: &mut Guest) {
-    let said = guest.run("kgdbserver ps -c /dev/mem 2>&1");
+    let told = guest.run("kgdbserver ps -c /dev/mem 2>&1");
+    guest.run("mkdir /tmp/proc; cat /proc/iomem >/tmp/proc/iomem; mount --bind /tmp/proc /proc");
+    let found = guest.run("kgdbserver ps --live 2>&1");
+    guest.run("rm /tmp/proc/iomem");
+    let nothing = guest.run("kgdbserver ps --live 2>&1; umount /proc");
     for name in crate::STEADY {
-        assert!(said.contains(name), "{name} is not listed:\n{said}");
+        assert!([&told, &found].iter().all(|said| said.contains(name)), "no {name}:\n{told}\n{found}");
     }
+    assert!(nothing.contains("/proc/kcore: there is none"), "{nothing}");
 }
 
 fn it_is_refused_without_the_flag(guest: &mut Guest) {

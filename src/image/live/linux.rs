@@ -19,6 +19,7 @@ use std::sync::Arc;
 const NOTE_HEADER: u64 = 24;
 const KCORE: &str = "/proc/kcore";
 const MEM: &str = "/dev/mem";
+const IOMEM: &str = "/proc/iomem";
 /// The bit of CAP_SYS_RAWIO.
 const CAP_SYS_RAWIO: u32 = 17;
 
@@ -27,7 +28,8 @@ pub(super) fn open(device: Device, write: bool) -> Result<Live> {
         let why = "only FreeBSD and DragonFly tell of their processes without memory (sysctl(3))";
         return Err(Error::Unsupported(format!("{}: {why}", device.path())));
     }
-    if device == Device::Kcore && !Path::new(KCORE).exists() && Path::new(MEM).exists() {
+    let exists = |path: &&str| Path::new(path).exists();
+    if device == Device::Kcore && !exists(&KCORE) && [MEM, IOMEM].iter().all(exists) {
         return open(Device::Mem, write);
     }
     let file = file(device).map_err(|error| denied(device, false, error.raw_os_error(), false))?;
@@ -60,7 +62,7 @@ fn kcore(source: Arc<dyn Source>, device: Device) -> Result<Image> {
 
 /// The memory in /dev/mem. That it cannot be read shows where it is tried.
 fn mem(source: Arc<dyn Source>) -> Result<Image> {
-    let text = fs::read_to_string("/proc/iomem").map_err(Error::io("/proc/iomem"))?;
+    let text = fs::read_to_string(IOMEM).map_err(Error::io(IOMEM))?;
     let hidden =
         || Error::Unsupported("/proc/iomem: hides from us where memory is: only root sees it".into());
     let image = raw::open(source.clone(), &iomem::ranges(&text).ok_or_else(hidden)?)?;
