@@ -33,13 +33,18 @@ pub(super) fn stop_info(session: &mut Session, arguments: &[u8]) -> Reply {
 /// `T05thread:..;`, and for lldb the name, the reason, and the registers it would ask for next.
 ///
 /// gdb refuses a thread that stops without a program counter, and with it the whole connection. So one that was not
-/// saved is 0 here, as in a call through a null pointer; among the registers it is unavailable.
+/// saved is 0 here, as in a call through a null pointer; among the registers it is unavailable. On a running kernel the thread
+/// that slept just now may run, or be gone, when gdb asks for its registers: there it is told in any case.
 fn stop_reply(session: &Session, thread: &Thread, signal: u8) -> Vec<u8> {
     let mut reply = format!("T{signal:02x}thread:{:x};", thread.tid);
     let machine = session.target.kvm.space().machine;
-    if !session.target.client.lldb && session.target.registers(thread).pc().is_none() {
-        let zero = "00".repeat(machine.ptr_bytes.into());
-        let _ = write!(reply, "{:02x}:{zero};", machine.arch.pc); // writing to a String cannot fail
+    if !session.target.client.lldb {
+        let pc = session.target.registers(thread).raw(machine.arch.pc);
+        if pc.is_none() || session.target.kvm.is_live() {
+            let pc = encode::hex(&pc.unwrap_or_else(|| vec![0; machine.ptr_bytes.into()]));
+            // Writing to a String cannot fail.
+            let _ = write!(reply, "{:02x}:{};", machine.arch.pc, String::from_utf8_lossy(&pc));
+        }
     }
     if session.target.client.lldb {
         // A name may hold `;` and `:`, so it goes in digits.
