@@ -38,14 +38,6 @@ pub(super) fn stop_info(session: &mut Session, arguments: &[u8]) -> Reply {
 fn stop_reply(session: &Session, thread: &Thread, signal: u8) -> Vec<u8> {
     let mut reply = format!("T{signal:02x}thread:{:x};", thread.tid);
     let machine = session.target.kvm.space().machine;
-    if !session.target.client.lldb {
-        let pc = session.target.registers(thread).raw(machine.arch.pc);
-        if pc.is_none() || session.target.kvm.is_live() {
-            let pc = encode::hex(&pc.unwrap_or_else(|| vec![0; machine.ptr_bytes.into()]));
-            // Writing to a String cannot fail.
-            let _ = write!(reply, "{:02x}:{};", machine.arch.pc, String::from_utf8_lossy(&pc));
-        }
-    }
     if session.target.client.lldb {
         // A name may hold `;` and `:`, so it goes in digits.
         let _ = write!(reply, "hexname:{};", hex_text(&thread.name));
@@ -54,6 +46,13 @@ fn stop_reply(session: &Session, thread: &Thread, signal: u8) -> Vec<u8> {
         }
         for (reg, bytes) in expedited(session, thread) {
             let _ = write!(reply, "{reg:02x}:{};", String::from_utf8_lossy(&encode::hex(&bytes)));
+        }
+    } else {
+        let pc = session.target.registers(thread).raw(machine.arch.pc);
+        if pc.is_none() || session.target.kvm.is_live() {
+            let pc = encode::hex(&pc.unwrap_or_else(|| vec![0; machine.ptr_bytes.into()]));
+            // Writing to a String cannot fail.
+            let _ = write!(reply, "{:02x}:{};", machine.arch.pc, String::from_utf8_lossy(&pc));
         }
     }
     reply.into_bytes()

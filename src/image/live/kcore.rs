@@ -139,6 +139,15 @@ mod tests {
     }
 
     #[test]
+    fn a_page_that_only_begins_with_zeros_is_believed() {
+        let mut bytes = vec![0; PAGE as usize];
+        let believed = |bytes: &[u8]| running().believed(Pa(0x1000), bytes);
+        assert_eq!(believed(&bytes), Err(Fault::Excluded(Pa(0x1000))));
+        bytes[GLANCE] = 1;
+        assert_eq!(believed(&bytes), Ok(PAGE as usize));
+    }
+
+    #[test]
     fn without_flags_zeros_are_zeros() {
         let memory = Kcore { flags: None, ..running() };
         assert_eq!(memory.read(Addr::Phys(Pa(0x1008)), &mut [1; 8]), Ok(8));
